@@ -1,0 +1,18 @@
+"""What a user would do instead of meta-learning, on the very same episodes: frozen features with a simple classifier, fine-tuning.
+
+Not here: meta-learned models (learner, trainer) and intervals over tasks (metrics room). A given model is never changed, and runs in
+evaluation mode.
+"""
+
+from hfmeta.baselines.classifiers import logistic_regression, nearest_class_mean
+from hfmeta.baselines.features import EpisodeFeatures, frozen_features
+from hfmeta.baselines.tuning import fine_tuning, no_adaptation
+
+__all__ = [
+    "EpisodeFeatures",
+    "fine_tuning",
+    "frozen_features",
+    "logistic_regression",
+    "nearest_class_mean",
+    "no_adaptation",
+]

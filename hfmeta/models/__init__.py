@@ -1,0 +1,22 @@
+"""Models: loading by name, mean pooling inside BERT, and the reference networks of the papers; importing registers the latter."""
+
+from hfmeta.models.conv4 import Conv4Config, Conv4ForImageClassification
+from hfmeta.models.heads import head_of
+from hfmeta.models.loading import AUTO_CLASSES, load_model, load_processing_class, task_type_of
+from hfmeta.models.mean_pooling import append_mean_pooling
+from hfmeta.models.mlp import MlpConfig, MlpForRegression
+from hfmeta.models.names import resolve_name
+
+__all__ = [
+    "AUTO_CLASSES",
+    "Conv4Config",
+    "Conv4ForImageClassification",
+    "MlpConfig",
+    "MlpForRegression",
+    "append_mean_pooling",
+    "head_of",
+    "load_model",
+    "load_processing_class",
+    "resolve_name",
+    "task_type_of",
+]

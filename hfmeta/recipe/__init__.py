@@ -1,0 +1,1 @@
+"""Recipes: YAML to a checked specification, the objects it names, and a run with its results."""

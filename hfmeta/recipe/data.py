@@ -1,0 +1,234 @@
+"""A recipe's `data` section to episodes: tables or families by part, training episodes, and fixed validation and test lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import datasets
+from datasets import ClassLabel, Dataset, DatasetDict
+
+from hfmeta.corpora import (
+    Sinusoid,
+    load_intents,
+    load_omniglot,
+    load_quickstart_intents,
+    omniglot_splits,
+    rotate_classes,
+)
+from hfmeta.episodes import (
+    EpisodeDataset,
+    EpisodeError,
+    FixedEpisodes,
+    check_disjoint,
+    split_rows,
+    split_sha256,
+    split_tasks,
+)
+from hfmeta.recipe.errors import closest
+from hfmeta.recipe.rows import read_rows
+from hfmeta.recipe.schema import CLASSIFICATION, INTENT_CORPORA, PARTS, TEXT, DataSection
+
+# Validation episodes come from another seed than test episodes: a family without an end has the same tasks in both.
+VALID_SEED_OFFSET = 1_000_003
+INTENT_COLUMNS = {"label_column": "label", "input_column": "sentence"}
+OMNIGLOT_COLUMNS = {"label_column": "character", "input_column": "image"}
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """The episodes of a run.
+
+    Args:
+        train: training episodes.
+        valid: fixed validation episodes; None where the recipe wants none.
+        test: fixed test episodes.
+        num_labels: classes of the head (C); None outside classification.
+        split: `{part: tasks}` of tables; None for a family without an end.
+    """
+
+    train: EpisodeDataset
+    valid: FixedEpisodes | None
+    test: FixedEpisodes
+    num_labels: int | None
+    split: dict[str, list[Any]] | None
+
+    @property
+    def split_sha256(self) -> str | None:
+        """Hash of the split, or None where there is none."""
+        return None if self.split is None else split_sha256(self.split)
+
+
+def build_episodes(data: DataSection, task: str, processing_class: Any, train_seed: int) -> Episodes:
+    """Load the rows, split them by task, and make the episodes of all parts.
+
+    Args:
+        data: a checked section.
+        task: the model's task type.
+        processing_class: tokenizer or image processor.
+        train_seed: seed of training episodes.
+
+    Raises:
+        HfmetaError: files, columns, tasks or sizes from which the episodes cannot be made.
+    """
+    if data.corpus == "sinusoid":
+        train = EpisodeDataset(Sinusoid(data.support, data.query), seed=train_seed, length=data.train_tasks)
+        held_out = EpisodeDataset(Sinusoid(data.test_support or data.support, data.test_query or data.query))
+        return _episodes(data, train, held_out, held_out, num_labels=None, split=None)
+    tables = load_tables(data, task)
+    options: dict[str, Any] = {"processing_class": processing_class, "task_type": task, "too_small": data.too_small}
+    if task in TEXT:
+        options["max_length"] = data.max_length
+    if data.by_label:
+        made = {part: _n_way(data, rows, part, train_seed, options) for part, rows in tables.items()}
+        num_labels: int | None = data.n_way
+    else:
+        names = _label_names(data, tables) if task in CLASSIFICATION else None
+        made = {part: _by_task(data, rows, part, train_seed, options | {"label_names": names}) for part, rows in tables.items()}
+        num_labels = None if names is None else len(names)
+    split = {part: [str(name) for name in one.task_names] for part, one in made.items()}
+    return _episodes(data, made["train"], made.get("valid"), made["test"], num_labels, split)
+
+
+def load_tables(data: DataSection, task: str) -> dict[str, Dataset]:
+    """The rows of each part, whose tasks (or classes) are disjoint.
+
+    Args:
+        data: a checked section whose source is a table.
+        task: the model's task type.
+
+    Raises:
+        HfmetaError: missing files, parts or columns, or parts that share tasks.
+    """
+    parts = [part for part in PARTS if part != "valid" or data.valid_tasks]
+    if data.corpus in INTENT_CORPORA:
+        split = f"{int(data.split):02d}" if isinstance(data.split, int) else data.split or "01"
+        named = {"train": data.train_part}
+        return {part: load_intents(data.corpus, data.root, split, named.get(part, part)) for part in parts}
+    if data.corpus == "clinc150_quickstart":
+        return {part: load_quickstart_intents(part) for part in parts}
+    if data.corpus == "omniglot":
+        drawings = load_omniglot(data.root, data.image_size)
+        tables = omniglot_splits(drawings, str(data.split or "maml"), data.split_seed, data.valid_alphabets)
+        if data.valid_tasks and "valid" not in tables:
+            raise EpisodeError(
+                f"data: the split {data.split} of Omniglot has no validation part; set valid_alphabets above 0, or valid_tasks to 0."
+            )
+        return {part: tables[part] for part in parts}
+    return _own_tables(data, task, parts)
+
+
+def _own_tables(data: DataSection, task: str, parts: list[str]) -> dict[str, Dataset]:
+    """Rows of files or of a dataset: given by part, or one table divided by task."""
+    if isinstance(data.path, dict):
+        tables = {part: read_rows(path, _text_columns(data, task)) for part, path in data.path.items() if part in parts}
+    elif data.path is not None:
+        tables = {"": read_rows(data.path, _text_columns(data, task))}
+    else:
+        tables = _load_dataset(data, parts)
+    group = str(data.group_column)
+    for rows in tables.values():
+        _check_columns(data, rows)
+    if "" in tables:
+        rows = tables[""]
+        shares = {part: float(data.shares[part]) for part in parts if part in data.shares}
+        total = sum(shares.values())  # without validation tasks its share goes to the others
+        sizes = {part: share / total for part, share in shares.items()}
+        tables = split_rows(rows, group, split_tasks(rows.unique(group), sizes, data.split_seed))
+    elif "valid" in parts and "valid" not in tables:
+        raise EpisodeError("data: there is no valid part; name one, or set valid_tasks to 0.")
+    check_disjoint(tables, group)
+    return tables
+
+
+def _load_dataset(data: DataSection, parts: list[str]) -> dict[str, Dataset]:
+    """The dataset's splits by part; no code that comes with a dataset is run (datasets 4 and later cannot)."""
+    assert data.dataset is not None
+    try:
+        found = datasets.load_dataset(data.dataset, data.config, revision=data.revision)
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        reason = " ".join(str(error).split())
+        raise EpisodeError(f"data.dataset: {data.dataset} could not be loaded: {reason}") from error
+    assert isinstance(found, DatasetDict)
+    wanted = {"": "train"} if data.parts is None else {part: name for part, name in data.parts.items() if part in parts}
+    if data.parts is None and len(found) == 1:
+        wanted = {"": next(iter(found))}
+    for name in wanted.values():
+        if name not in found:
+            raise EpisodeError(f"data.parts: {data.dataset} has no split {name}{closest(name, found)}; it has {', '.join(found)}.")
+    return {part: found[name] for part, name in wanted.items()}
+
+
+def _check_columns(data: DataSection, rows: Dataset) -> None:
+    problems = [
+        f"data.{option}: no column {column}{closest(column, rows.column_names)}"
+        for option, column in data.columns.items()
+        if column not in rows.column_names
+    ]
+    if problems:
+        raise EpisodeError(f"{'; '.join(problems)}. The columns found are {', '.join(rows.column_names)}.")
+
+
+def _text_columns(data: DataSection, task: str) -> list[str]:
+    """Columns of a .csv that hold text even where every cell looks like a number."""
+    named = [data.input_column, None if task in CLASSIFICATION else data.target_column, data.group_column]
+    return [column for column in named if column is not None] if task in TEXT else []
+
+
+def _n_way(data: DataSection, rows: Dataset, part: str, train_seed: int, options: Mapping[str, Any]) -> EpisodeDataset:
+    train = part == "train"
+    query = data.query if train or data.test_query is None else data.test_query
+    columns = {"label_column": str(data.label_column), "input_column": str(data.input_column)}
+    extra: dict[str, Any] = {}
+    if data.corpus == "omniglot":
+        columns = OMNIGLOT_COLUMNS
+        rotate = data.rotations if train or data.test_rotations is None else data.test_rotations
+        extra["transform"] = rotate_classes if rotate else None
+        # Lake's one-shot task takes the classes of a trial from one alphabet.
+        extra["group_column"] = "alphabet" if str(data.split or "maml").startswith("lake") else None
+    elif data.corpus is not None:
+        columns = INTENT_COLUMNS
+    length = data.train_tasks if train else None
+    seed = train_seed if train else 0
+    sizes: dict[str, Any] = {"n_way": data.n_way, "k_shot": data.k_shot, "query": query, "seed": seed, "length": length}
+    return EpisodeDataset.n_way(rows, **columns, **sizes, **extra, **options)
+
+
+def _by_task(data: DataSection, rows: Dataset, part: str, train_seed: int, options: Mapping[str, Any]) -> EpisodeDataset:
+    train = part == "train"
+    return EpisodeDataset(
+        rows,
+        task_column=data.task_column,
+        input_column=data.input_column,
+        target_column=data.target_column,
+        support=data.support if train or data.test_support is None else data.test_support,
+        query=data.query if train or data.test_query is None else data.test_query,
+        seed=train_seed if train else 0,
+        length=data.train_tasks if train else None,
+        **options,
+    )
+
+
+def _label_names(data: DataSection, tables: Mapping[str, Dataset]) -> list[Any]:
+    """The classes of all parts: the head has one output for each."""
+    column = str(data.target_column)
+    feature = next(iter(tables.values())).features[column]
+    if isinstance(feature, ClassLabel):
+        return list(feature.names)
+    found = {value for rows in tables.values() for value in rows.unique(column)}
+    return sorted(found, key=lambda value: (isinstance(value, str), value))
+
+
+def _episodes(
+    data: DataSection,
+    train: EpisodeDataset,
+    valid: EpisodeDataset | None,
+    test: EpisodeDataset,
+    num_labels: int | None,
+    split: dict[str, list[Any]] | None,
+) -> Episodes:
+    fixed_valid = None
+    if data.valid_tasks and valid is not None:
+        fixed_valid = FixedEpisodes(valid, data.valid_tasks, data.seed + VALID_SEED_OFFSET)
+    return Episodes(train, fixed_valid, FixedEpisodes(test, data.test_tasks, data.seed), num_labels, split)

@@ -1,0 +1,230 @@
+"""A YAML file and `section.key=value` overrides to a checked Recipe, or one message with everything that is wrong.
+
+Reads and checks only: nothing is loaded, built or written here. What the sections may hold is in `schema.py`.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hfmeta.algorithms.registry import find_algorithm
+from hfmeta.config import MetaConfig
+from hfmeta.inner.errors import HfmetaError
+from hfmeta.recipe.checks import check_baselines, check_data, check_files, check_metrics
+from hfmeta.recipe.coercion import fill
+from hfmeta.recipe.errors import RecipeError, closest
+from hfmeta.recipe.schema import SECTIONS, AdapterSection, DataSection, ModelSection, Recipe
+
+# Sections that are mappings; the other two are lists of names.
+MAPPINGS = ("model", "adapter", "algorithm", "data", "training")
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML in which a key given twice is an error; plain YAML would silently keep the last one."""
+
+
+def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, str | int | float | bool | None):
+            raise yaml.constructor.ConstructorError(None, None, f"a key must be text, not {key!r}", key_node.start_mark)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", key_node.start_mark)
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The tree of a recipe file, unchecked.
+
+    Args:
+        path: a YAML file.
+
+    Raises:
+        RecipeError: the file is missing, unreadable, not YAML, has a key twice, or is not a mapping of sections.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise RecipeError(str(path), [_missing_recipe(Path(path))]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(str(path), [f"the file cannot be read: {error}"]) from error
+    try:
+        tree = yaml.load(text, Loader=_UniqueKeyLoader)  # a SafeLoader: no tag of the file can run code
+    except yaml.YAMLError as error:
+        raise RecipeError(str(path), [f"the file is not valid YAML: {' '.join(str(error).split())}"]) from error
+    if not isinstance(tree, dict):
+        kind = "empty" if tree is None else f"a {type(tree).__name__}"
+        raise RecipeError(str(path), [f"a recipe is a mapping of sections ({', '.join(SECTIONS)}); this file is {kind}"])
+    return tree
+
+
+def apply_overrides(tree: dict[str, Any], overrides: Sequence[str], problems: list[str]) -> dict[str, Any]:
+    """The tree with `section.key=value` set and `~section.key` removed; values are read as YAML.
+
+    Args:
+        tree: sections as read; left unchanged.
+        overrides: the words of the command line, in order.
+        problems: the list that gathers what cannot be applied, changed in place.
+    """
+    tree = copy.deepcopy(tree)
+    for word in overrides:
+        delete, (dotted, equals, text) = word.startswith("~"), word.removeprefix("~").partition("=")
+        keys = dotted.split(".")
+        if delete == bool(equals) or not all(keys):
+            problems.append(f"override {word!r}: write section.key=value to set a value, ~section.key to remove one")
+            continue
+        try:
+            value = yaml.load(text, Loader=_UniqueKeyLoader) if equals else None
+        except yaml.YAMLError as error:
+            problems.append(f"override {word!r}: the value is not valid YAML: {' '.join(str(error).split())}")
+            continue
+        node = _descend(tree, keys[:-1], create=not delete)
+        if node is None or (delete and keys[-1] not in node):
+            problems.append(f"override {word!r}: {'nothing there to remove' if delete else 'not a mapping at that place'}")
+        elif delete:
+            del node[keys[-1]]
+        else:
+            node[keys[-1]] = value
+    return tree
+
+
+def parse_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """A checked recipe from a file and overrides.
+
+    Args:
+        path: a YAML file with the sections model, adapter, algorithm, data, training, metrics, baselines.
+        overrides: `section.key=value` and `~section.key`, applied in order.
+
+    Raises:
+        RecipeError: everything that is wrong with it, in one message.
+    """
+    problems: list[str] = []
+    tree = apply_overrides(read_yaml(path), overrides, problems)
+    return parse_tree(tree, source=str(path), problems=problems)
+
+
+def parse_tree(tree: dict[str, Any], source: str, problems: list[str] | None = None) -> Recipe:
+    """A checked recipe from sections in memory, such as those a checkpoint carries.
+
+    Args:
+        tree: section name to its mapping or list.
+        source: what to call it in messages.
+        problems: what was already found wrong with it.
+
+    Raises:
+        RecipeError: everything that is wrong with it, in one message.
+    """
+    problems = [] if problems is None else problems
+    sections = _sections(tree, problems)
+    model = _section(ModelSection, sections["model"], "model", problems)
+    adapter = _section(AdapterSection, sections["adapter"], "adapter", problems) if sections["adapter"] else None
+    data = DataSection(**fill(DataSection, sections["data"], "data", problems))
+    algorithm = _algorithm(sections["algorithm"], problems)
+    training = _training(sections["training"], problems)
+    check_data(data, model, set(sections["data"]), problems)
+    metrics = check_metrics(model, sections["metrics"], problems)
+    baselines = check_baselines(model, sections["baselines"], data.valid_tasks, problems)
+    check_files(data, sections["model"].get("name"), problems)
+    if adapter is not None and model is not None and model.trainable is not None:
+        problems.append("model.trainable: an adapter freezes the rest of the model itself; leave it out")
+    if problems or model is None or algorithm is None:
+        raise RecipeError(source, problems)
+    return Recipe(
+        source=source,
+        model=model,
+        adapter=adapter,
+        algorithm=algorithm,
+        algorithm_name=sections["algorithm"]["name"],
+        data=data,
+        training=training,
+        metrics=metrics,
+        baselines=baselines,
+        tree={name: copy.deepcopy(tree[name]) for name in SECTIONS if name in tree},
+    )
+
+
+def _missing_recipe(path: Path) -> str:
+    folder = path.parent
+    names = [p.name for p in folder.glob("*.y*ml")] if folder.is_dir() else []
+    return f"no such file{closest(path.name, names)}; `hfmeta list` shows the recipes under ./recipes"
+
+
+def _descend(tree: dict[str, Any], keys: list[str], create: bool) -> dict[str, Any] | None:
+    node: Any = tree
+    for key in keys:
+        if create and node.get(key) is None:
+            node[key] = {}
+        node = node.get(key)
+        if not isinstance(node, dict):
+            return None
+    return node
+
+
+def _sections(tree: dict[str, Any], problems: list[str]) -> dict[str, Any]:
+    """Every section with the right shape: an absent or misshapen one is empty, and misshapen ones are noted."""
+    for name in tree:
+        if name not in SECTIONS:
+            problems.append(f"{name}: unknown section{closest(str(name), SECTIONS)}")
+    sections: dict[str, Any] = {}
+    for name in SECTIONS:
+        value = tree.get(name)
+        wanted: type | tuple[type, ...] = dict if name in MAPPINGS else list
+        if value is not None and not isinstance(value, wanted):
+            problems.append(f"{name}: expected a {'mapping' if name in MAPPINGS else 'list of names'}, received {value!r}")
+            value = None
+        sections[name] = value if value is not None else ({} if name in MAPPINGS else [])
+    return sections
+
+
+def _section(cls: type, values: dict[str, Any], where: str, problems: list[str]) -> Any:
+    """A section's dataclass, or None where a key it cannot do without is missing or wrong."""
+    filled = fill(cls, values, where, problems)
+    required = [f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is dataclasses.MISSING]
+    return cls(**filled) if all(name in filled for name in required) else None
+
+
+def _algorithm(section: dict[str, Any], problems: list[str]) -> Any:
+    options = dict(section)
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        problems.append("algorithm.name: missing; give the name of an algorithm, such as maml (`hfmeta list` shows them)")
+        return None
+    try:
+        cls = find_algorithm(name)
+    except HfmetaError as error:
+        problems.append(f"algorithm.name: {error}")
+        return None
+    before = len(problems)
+    filled = fill(cls, options, "algorithm", problems)
+    if len(problems) > before:
+        return None
+    try:
+        return cls(**filled)
+    except ValueError as error:
+        problems.append(f"algorithm: {error}")
+        return None
+
+
+def _training(section: dict[str, Any], problems: list[str]) -> dict[str, Any]:
+    """Keyword arguments of MetaConfig, tried once so that clashes between them are found before anything is built."""
+    before = len(problems)
+    filled = fill(MetaConfig, section, "training", problems)
+    if not filled.get("output_dir"):
+        problems.append("training.output_dir: missing; give the folder the run writes")
+    if len(problems) == before:
+        try:
+            MetaConfig(**filled)
+        except (ValueError, ImportError, RuntimeError) as error:
+            problems.append(f"training: {' '.join(str(error).split())}")
+    return filled

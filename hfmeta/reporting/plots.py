@@ -1,0 +1,130 @@
+"""PNG plots of a run: the learning curve over outer steps and the adaptation curve over inner steps; headless.
+
+Numbers come ready-made (the Trainer's log history, means with 95 % intervals); nothing is computed from models here.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from hfmeta.reporting.files import write_bytes
+from hfmeta.reporting.tables import is_fraction
+
+# Okabe-Ito colours: told apart with every kind of colour vision.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
+def axis_label(metric: str) -> str:
+    """A metric's name with its unit, for an axis.
+
+    Args:
+        metric: `accuracy`, `loss`, `mse` or any other name.
+    """
+    name = metric.replace("_", " ")
+    if is_fraction(metric):
+        return f"{name} (%)"
+    return {"loss": "query loss (nats; squared error for regression)", "mse": "mean squared error"}.get(metric, name)
+
+
+def learning_curve(log_history: Iterable[Mapping[str, Any]], metric: str, path: str | Path) -> Path:
+    """Draw training loss and validation metric against the outer step.
+
+    Args:
+        log_history: `trainer.state.log_history`: dicts with `step` and `loss`, or `eval_<metric>`.
+        metric: the validation metric shown on the right, such as `accuracy`.
+        path: the PNG to write.
+
+    Returns:
+        the path written.
+    """
+    history = list(log_history)
+    figure, axis = _figure()
+    training = [(entry["step"], entry["loss"]) for entry in history if "loss" in entry and "step" in entry]
+    if training:
+        axis.plot(*zip(*training, strict=True), color=COLOURS[0], label="training loss (query set, after adaptation)")
+    key = f"eval_{metric}"
+    validation = [entry for entry in history if key in entry and "step" in entry]
+    axis.set(xlabel="outer step", ylabel=axis_label("loss"))
+    if training and min(value for _, value in training) > 0:
+        axis.set_yscale("log")
+    lines = list(axis.get_lines())
+    if validation:
+        right = axis.twinx()
+        scale = 100.0 if is_fraction(metric) else 1.0
+        steps = [entry["step"] for entry in validation]
+        values = [entry[key] * scale for entry in validation]
+        intervals = [entry.get(f"{key}_ci95", 0.0) * scale for entry in validation]
+        _band(right, steps, values, intervals, COLOURS[1], f"validation {metric.replace('_', ' ')} (95 % interval)", marker="o")
+        right.set_ylabel(f"validation {axis_label(metric)}")
+        lines += right.get_lines()
+    if lines:
+        axis.legend(lines, [str(line.get_label()) for line in lines], loc="best", fontsize=8)
+    axis.set_title("Learning curve")
+    return _save(figure, path)
+
+
+def adaptation_curve(
+    curves: Mapping[str, Mapping[str, Sequence[float]]],
+    metric: str,
+    path: str | Path,
+    baselines: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Path:
+    """Draw a metric against the number of inner steps, with its 95 % band, and baselines as level lines.
+
+    Args:
+        curves: name -> `{"mean": [K + 1 numbers], "ci95": [K + 1 numbers]}`; entry k is after k inner steps.
+        metric: the metric's name, for the axis.
+        path: the PNG to write.
+        baselines: name -> `{"mean", "ci95"}`; one with a `curve` of its own is drawn as a curve.
+
+    Returns:
+        the path written.
+    """
+    figure, axis = _figure()
+    scale = 100.0 if is_fraction(metric) else 1.0
+    colours = iter(COLOURS * (1 + (len(curves) + len(baselines or {})) // len(COLOURS)))
+    for name, curve in curves.items():
+        mean, ci95 = [m * scale for m in curve["mean"]], [c * scale for c in curve["ci95"]]
+        _band(axis, list(range(len(mean))), mean, ci95, next(colours), name, marker="o")
+    for name, entry in (baselines or {}).items():
+        colour, label = next(colours), name.replace("_", " ")
+        if "curve" in entry:
+            mean, ci95 = [m * scale for m in entry["curve"]["mean"]], [c * scale for c in entry["curve"]["ci95"]]
+            _band(axis, list(range(len(mean))), mean, ci95, colour, label, marker="s")
+        else:
+            level, half = entry["mean"] * scale, (entry.get("ci95") or 0.0) * scale
+            axis.axhline(level, color=colour, linestyle="--", label=label)
+            axis.axhspan(level - half, level + half, color=colour, alpha=0.12, linewidth=0)
+    axis.set(xlabel="inner steps", ylabel=f"test {axis_label(metric)}", title="Adaptation curve (95 % interval over tasks)")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.legend(loc="best", fontsize=8)
+    return _save(figure, path)
+
+
+def _figure() -> tuple[Figure, Any]:
+    # No pyplot: no global state, no display, nothing to close.
+    figure = Figure(figsize=(7.0, 4.2), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.add_subplot()
+    axis.grid(alpha=0.25)
+    return figure, axis
+
+
+def _band(axis: Any, x: list[int], mean: list[float], ci95: list[float], colour: str, label: str, marker: str) -> None:
+    axis.plot(x, mean, color=colour, marker=marker, markersize=3, label=label)
+    low = [m - c for m, c in zip(mean, ci95, strict=True)]
+    high = [m + c for m, c in zip(mean, ci95, strict=True)]
+    axis.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+
+
+def _save(figure: Figure, path: str | Path) -> Path:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return write_bytes(path, buffer.getvalue())
