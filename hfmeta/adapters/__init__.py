@@ -1,5 +1,6 @@
-"""Everything that knows PEFT: attaching adapters to stock models. Adapting their values is the inner loop's work."""
+"""Everything that knows PEFT."""
 
 from hfmeta.adapters.lora import attach_lora
+from hfmeta.adapters.names import adapter_names
 
-__all__ = ["attach_lora"]
+__all__ = ["adapter_names", "attach_lora"]

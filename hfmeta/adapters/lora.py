@@ -47,7 +47,9 @@ def attach_lora(
     Source: Hu et al. 2021, LoRA (arXiv 2106.09685).
     """
     if r < 1 or not 0 <= dropout < 1:
-        raise HfmetaError(f"a LoRA needs a rank of at least 1 and a dropout in [0, 1); received r={r}, dropout={dropout}.")
+        raise HfmetaError(
+            f"a LoRA needs a rank of at least 1 and a dropout in [0, 1); received r={r}, dropout={dropout}."
+        )
     classifies = task_type == "sequence-classification"
     config = LoraConfig(
         r=r,

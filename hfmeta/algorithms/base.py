@@ -120,7 +120,11 @@ class Algorithm:
         if head is None or head.weight not in theta:
             raise HfmetaError(
                 f'head="{self.head}" starts the head of a classification model for each task, but '
-                + ("this model has no linear head that hfmeta knows" if head is None else f"{head.weight} is not adapted")
+                + (
+                    "this model has no linear head that hfmeta knows"
+                    if head is None
+                    else f"{head.weight} is not adapted"
+                )
                 + '. Use head="shared", or let `adapt` include the head.'
             )
         return HeadInit(head.weight, head.bias, self.head, self.prototype_scale, theta[head.weight].dtype)

@@ -12,12 +12,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.rnn import pad_sequence
 
 from hfmeta.inner.evaluators.head import head_features
-from hfmeta.models.conv4 import BatchStatisticsNorm
-from hfmeta.models.heads import head_of
+from hfmeta.models.heads import head_of, mixes_rows
 
 
 class EpisodeFeatures(NamedTuple):
@@ -54,14 +52,6 @@ def frozen_features(
             vectors = _features_of_distinct_rows(model, head, sets, batch_rows)
     labels = [one["labels"].to(vector.device) for one, vector in zip(sets, vectors, strict=True)]
     return [EpisodeFeatures(vectors[i], labels[i], vectors[i + 1], labels[i + 1]) for i in range(0, len(sets), 2)]
-
-
-def mixes_rows(model: nn.Module) -> bool:
-    """Whether a row's prediction depends on the other rows of its batch: a layer normalises by batch statistics even in evaluation."""
-    return any(
-        isinstance(module, BatchStatisticsNorm) or (isinstance(module, _BatchNorm) and module.running_mean is None)
-        for module in model.modules()
-    )
 
 
 @contextmanager

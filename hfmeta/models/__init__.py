@@ -1,7 +1,7 @@
 """Models: loading by name, mean pooling inside BERT, and the reference networks of the papers; importing registers the latter."""
 
 from hfmeta.models.conv4 import Conv4Config, Conv4ForImageClassification
-from hfmeta.models.heads import head_of
+from hfmeta.models.heads import head_of, mixes_rows
 from hfmeta.models.loading import AUTO_CLASSES, load_model, load_processing_class, task_type_of
 from hfmeta.models.mean_pooling import append_mean_pooling
 from hfmeta.models.mlp import MlpConfig, MlpForRegression
@@ -17,6 +17,7 @@ __all__ = [
     "head_of",
     "load_model",
     "load_processing_class",
+    "mixes_rows",
     "resolve_name",
     "task_type_of",
 ]

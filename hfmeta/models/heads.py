@@ -1,10 +1,12 @@
-"""Where the linear head of a model is, by structure and not by a list of architectures."""
+"""What the structure of a model tells: where its linear head is, and whether it mixes the rows of a batch."""
 
 from __future__ import annotations
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from hfmeta.inner.errors import HfmetaError
+from hfmeta.models.conv4 import BatchStatisticsNorm
 
 
 def head_of(model: nn.Module) -> tuple[str, nn.Linear]:
@@ -24,3 +26,11 @@ def head_of(model: nn.Module) -> tuple[str, nn.Linear]:
             f"{type(model).__name__} has no linear layer, so it has no head to take features from or to start anew."
         )
     return linear[-1]
+
+
+def mixes_rows(model: nn.Module) -> bool:
+    """Whether a row's prediction depends on the other rows of its batch: a layer normalises by batch statistics even in evaluation."""
+    return any(
+        isinstance(module, BatchStatisticsNorm) or (isinstance(module, _BatchNorm) and module.running_mean is None)
+        for module in model.modules()
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hfmeta.inner.errors import HfmetaError
+from hfmeta.models.loading import REFERENCE_MODELS
 from hfmeta.models.names import resolve_name
 from hfmeta.recipe.baselines import BASELINES
 from hfmeta.recipe.coercion import MismatchError, coerce
@@ -17,7 +18,16 @@ from hfmeta.recipe.schema import CLASSIFICATION, INTENT_CORPORA, PARTS, DataSect
 EPISODES = {"query", "test_query", "train_tasks", "valid_tasks", "test_tasks", "seed"}
 BY_LABEL = {"n_way", "k_shot", "too_small"}
 TABLE = {
-    *("task_column", "input_column", "target_column", "label_column", "shares", "split_seed", "too_small", "max_length"),
+    *(
+        "task_column",
+        "input_column",
+        "target_column",
+        "label_column",
+        "shares",
+        "split_seed",
+        "too_small",
+        "max_length",
+    ),
     *("support", "test_support"),
 }
 # Source -> the keys it reads besides EPISODES; a key that the chosen source would ignore is refused.
@@ -69,6 +79,26 @@ def check_data(data: DataSection, model: ModelSection | None, given: set[str], p
     if data.corpus is None:
         _check_columns_named(data, model, given, problems)
         _check_parts(data, problems)
+
+
+def check_base(model: ModelSection, problems: list[str]) -> None:
+    """Check that the base of an adapter can be found again: what is saved is the adapter and the base's name.
+
+    Args:
+        model: the model section.
+        problems: the list that gathers, changed in place.
+    """
+    if model.trainable is not None:
+        problems.append("model.trainable: an adapter freezes the rest of the model itself; leave it out")
+    changed = [key for key in ("config", "from_scratch", "dtype") if getattr(model, key)]
+    if model.name in REFERENCE_MODELS:
+        problems.append(
+            f"adapter: {model.name} starts from scratch, and an adapter needs a base that can be opened again"
+        )
+    for key in changed:
+        problems.append(
+            f"model.{key}: an adapter is saved with the name of its base alone, which would lose this; leave it out"
+        )
 
 
 def check_metrics(model: ModelSection | None, names: list[Any], problems: list[str]) -> list[str]:
@@ -178,9 +208,7 @@ def _check_sizes(data: DataSection, problems: list[str]) -> None:
             problems.append(f"data.{key}: expected at least {minimum}, received {value}")
 
 
-def _check_columns_named(
-    data: DataSection, model: ModelSection | None, given: set[str], problems: list[str]
-) -> None:
+def _check_columns_named(data: DataSection, model: ModelSection | None, given: set[str], problems: list[str]) -> None:
     """A table needs its input column, and either a label column (N-way) or a task column with a target column."""
     if data.input_column is None and "input_column" not in given:
         problems.append("data.input_column: missing; name the column the model reads")
@@ -210,6 +238,8 @@ def _check_parts(data: DataSection, problems: list[str]) -> None:
         unknown = [str(part) for part in value if part not in PARTS]
         absent = [part for part in ("train", "test") if part not in value]
         if unknown or absent:
-            problems.append(f"data.{key}: expected the parts train, valid (may be left out) and test, received {list(value)}")
+            problems.append(
+                f"data.{key}: expected the parts train, valid (may be left out) and test, received {list(value)}"
+            )
     if not math.isclose(sum(data.shares.values()), 1.0, abs_tol=1e-9) or min(data.shares.values(), default=0) <= 0:
         problems.append(f"data.shares: expected positive shares that sum to 1, received {data.shares}")

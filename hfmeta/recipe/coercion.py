@@ -82,7 +82,9 @@ def coerce(value: Any, annotation: Any) -> Any:
     raise _mismatch(value, annotation)
 
 
-def fill(cls: type, values: dict[str, Any], where: str, problems: list[str], skip: tuple[str, ...] = ()) -> dict[str, Any]:
+def fill(
+    cls: type, values: dict[str, Any], where: str, problems: list[str], skip: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Keyword arguments of a dataclass from a mapping; everything that does not fit is added to `problems`.
 
     Args:

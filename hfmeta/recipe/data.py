@@ -85,7 +85,10 @@ def build_episodes(data: DataSection, task: str, processing_class: Any, train_se
         num_labels: int | None = data.n_way
     else:
         names = _label_names(data, tables) if task in CLASSIFICATION else None
-        made = {part: _by_task(data, rows, part, train_seed, options | {"label_names": names}) for part, rows in tables.items()}
+        made = {
+            part: _by_task(data, rows, part, train_seed, options | {"label_names": names})
+            for part, rows in tables.items()
+        }
         num_labels = None if names is None else len(names)
     split = {part: [str(name) for name in one.task_names] for part, one in made.items()}
     return _episodes(data, made["train"], made.get("valid"), made["test"], num_labels, split)
@@ -156,7 +159,9 @@ def _load_dataset(data: DataSection, parts: list[str]) -> dict[str, Dataset]:
         wanted = {"": next(iter(found))}
     for name in wanted.values():
         if name not in found:
-            raise EpisodeError(f"data.parts: {data.dataset} has no split {name}{closest(name, found)}; it has {', '.join(found)}.")
+            raise EpisodeError(
+                f"data.parts: {data.dataset} has no split {name}{closest(name, found)}; it has {', '.join(found)}."
+            )
     return {part: found[name] for part, name in wanted.items()}
 
 
@@ -195,7 +200,9 @@ def _n_way(data: DataSection, rows: Dataset, part: str, train_seed: int, options
     return EpisodeDataset.n_way(rows, **columns, **sizes, **extra, **options)
 
 
-def _by_task(data: DataSection, rows: Dataset, part: str, train_seed: int, options: Mapping[str, Any]) -> EpisodeDataset:
+def _by_task(
+    data: DataSection, rows: Dataset, part: str, train_seed: int, options: Mapping[str, Any]
+) -> EpisodeDataset:
     train = part == "train"
     return EpisodeDataset(
         rows,

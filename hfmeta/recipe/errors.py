@@ -19,7 +19,9 @@ class RecipeError(HfmetaError):
     def __init__(self, source: str, problems: Sequence[str]):
         self.source, self.problems = source, list(problems)
         count = f"{len(self.problems)} problem" + ("s" if len(self.problems) != 1 else "")
-        super().__init__(f"{source}: {count}, nothing was run or written.\n" + "\n".join(f"  - {p}" for p in self.problems))
+        super().__init__(
+            f"{source}: {count}, nothing was run or written.\n" + "\n".join(f"  - {p}" for p in self.problems)
+        )
 
 
 def closest(name: str, choices: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ import yaml
 from hfmeta.algorithms.registry import find_algorithm
 from hfmeta.config import MetaConfig
 from hfmeta.inner.errors import HfmetaError
-from hfmeta.recipe.checks import check_baselines, check_data, check_files, check_metrics
+from hfmeta.recipe.checks import check_base, check_baselines, check_data, check_files, check_metrics
 from hfmeta.recipe.coercion import fill
 from hfmeta.recipe.errors import RecipeError, closest
 from hfmeta.recipe.schema import SECTIONS, AdapterSection, DataSection, ModelSection, Recipe
@@ -65,7 +65,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise RecipeError(str(path), [f"the file is not valid YAML: {' '.join(str(error).split())}"]) from error
     if not isinstance(tree, dict):
         kind = "empty" if tree is None else f"a {type(tree).__name__}"
-        raise RecipeError(str(path), [f"a recipe is a mapping of sections ({', '.join(SECTIONS)}); this file is {kind}"])
+        raise RecipeError(
+            str(path), [f"a recipe is a mapping of sections ({', '.join(SECTIONS)}); this file is {kind}"]
+        )
     return tree
 
 
@@ -91,7 +93,9 @@ def apply_overrides(tree: dict[str, Any], overrides: Sequence[str], problems: li
             continue
         node = _descend(tree, keys[:-1], create=not delete)
         if node is None or (delete and keys[-1] not in node):
-            problems.append(f"override {word!r}: {'nothing there to remove' if delete else 'not a mapping at that place'}")
+            problems.append(
+                f"override {word!r}: {'nothing there to remove' if delete else 'not a mapping at that place'}"
+            )
         elif delete:
             del node[keys[-1]]
         else:
@@ -114,13 +118,14 @@ def parse_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     return parse_tree(tree, source=str(path), problems=problems)
 
 
-def parse_tree(tree: dict[str, Any], source: str, problems: list[str] | None = None) -> Recipe:
+def parse_tree(tree: dict[str, Any], source: str, problems: list[str] | None = None, needs_base: bool = True) -> Recipe:
     """A checked recipe from sections in memory, such as those a checkpoint carries.
 
     Args:
         tree: section name to its mapping or list.
         source: what to call it in messages.
         problems: what was already found wrong with it.
+        needs_base: whether `model.name` must be there; a trained learner brings its own weights.
 
     Raises:
         RecipeError: everything that is wrong with it, in one message.
@@ -135,9 +140,9 @@ def parse_tree(tree: dict[str, Any], source: str, problems: list[str] | None = N
     check_data(data, model, set(sections["data"]), problems)
     metrics = check_metrics(model, sections["metrics"], problems)
     baselines = check_baselines(model, sections["baselines"], data.valid_tasks, problems)
-    check_files(data, sections["model"].get("name"), problems)
-    if adapter is not None and model is not None and model.trainable is not None:
-        problems.append("model.trainable: an adapter freezes the rest of the model itself; leave it out")
+    check_files(data, sections["model"].get("name") if needs_base else None, problems)
+    if adapter is not None and model is not None:
+        check_base(model, problems)
     if problems or model is None or algorithm is None:
         raise RecipeError(source, problems)
     return Recipe(
@@ -181,7 +186,9 @@ def _sections(tree: dict[str, Any], problems: list[str]) -> dict[str, Any]:
         value = tree.get(name)
         wanted: type | tuple[type, ...] = dict if name in MAPPINGS else list
         if value is not None and not isinstance(value, wanted):
-            problems.append(f"{name}: expected a {'mapping' if name in MAPPINGS else 'list of names'}, received {value!r}")
+            problems.append(
+                f"{name}: expected a {'mapping' if name in MAPPINGS else 'list of names'}, received {value!r}"
+            )
             value = None
         sections[name] = value if value is not None else ({} if name in MAPPINGS else [])
     return sections
@@ -198,7 +205,9 @@ def _algorithm(section: dict[str, Any], problems: list[str]) -> Any:
     options = dict(section)
     name = options.pop("name", None)
     if not isinstance(name, str):
-        problems.append("algorithm.name: missing; give the name of an algorithm, such as maml (`hfmeta list` shows them)")
+        problems.append(
+            "algorithm.name: missing; give the name of an algorithm, such as maml (`hfmeta list` shows them)"
+        )
         return None
     try:
         cls = find_algorithm(name)

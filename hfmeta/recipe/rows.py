@@ -100,6 +100,6 @@ def _json_lines(path: Path, at_most: int | None = None) -> list[dict[str, Any]]:
             except json.JSONDecodeError as error:
                 raise HfmetaError(f"{path}, line {number}, is no JSON: {error}.") from error
             if not isinstance(row, dict):
-                raise HfmetaError(f"{path}, line {number}: expected an object such as {{\"text\": ...}}, got {row!r}.")
+                raise HfmetaError(f'{path}, line {number}: expected an object such as {{"text": ...}}, got {row!r}.')
             rows.append(row)
     return rows

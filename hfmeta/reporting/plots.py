@@ -61,7 +61,15 @@ def learning_curve(log_history: Iterable[Mapping[str, Any]], metric: str, path: 
         steps = [entry["step"] for entry in validation]
         values = [entry[key] * scale for entry in validation]
         intervals = [entry.get(f"{key}_ci95", 0.0) * scale for entry in validation]
-        _band(right, steps, values, intervals, COLOURS[1], f"validation {metric.replace('_', ' ')} (95 % interval)", marker="o")
+        _band(
+            right,
+            steps,
+            values,
+            intervals,
+            COLOURS[1],
+            f"validation {metric.replace('_', ' ')} (95 % interval)",
+            marker="o",
+        )
         right.set_ylabel(f"validation {axis_label(metric)}")
         lines += right.get_lines()
     if lines:
@@ -102,7 +110,9 @@ def adaptation_curve(
             level, half = entry["mean"] * scale, (entry.get("ci95") or 0.0) * scale
             axis.axhline(level, color=colour, linestyle="--", label=label)
             axis.axhspan(level - half, level + half, color=colour, alpha=0.12, linewidth=0)
-    axis.set(xlabel="inner steps", ylabel=f"test {axis_label(metric)}", title="Adaptation curve (95 % interval over tasks)")
+    axis.set(
+        xlabel="inner steps", ylabel=f"test {axis_label(metric)}", title="Adaptation curve (95 % interval over tasks)"
+    )
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend(loc="best", fontsize=8)
     return _save(figure, path)

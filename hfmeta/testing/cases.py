@@ -24,6 +24,31 @@ MODELS = ("mlp", "bert", "gpt2", "bert-lora")
 
 Batch = dict[str, Any]
 TASKS, SUPPORT, QUERY, LENGTH, CLASSES, VOCABULARY = 3, 6, 4, 5, 3, 20
+GPT2_OPTIONS: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "n_embd": 8,
+    "n_layer": 1,
+    "n_head": 2,
+    "n_positions": 8,
+    "resid_pdrop": 0.0,
+    "embd_pdrop": 0.0,
+    "attn_pdrop": 0.0,
+    "initializer_range": 0.3,
+    "bos_token_id": 1,
+    "eos_token_id": 1,
+}
+BERT_OPTIONS: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 8,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 8,
+    "max_position_embeddings": 8,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+    "initializer_range": 0.3,
+    "num_labels": CLASSES,
+}
 
 
 class Case:
@@ -82,22 +107,8 @@ def _model(name: str) -> Any:
     if name == "mlp":
         return MlpForRegression(MlpConfig(hidden_sizes=[6, 6], init_std=0.5))
     if name == "gpt2":
-        sizes: dict[str, Any] = {"n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": 8, "initializer_range": 0.3}
-        drops = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
-        return GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY, bos_token_id=1, eos_token_id=1, **sizes, **drops))
-    config = BertConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=8,
-        max_position_embeddings=8,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        initializer_range=0.3,
-        num_labels=CLASSES,
-    )
-    model = BertForSequenceClassification(config)
+        return GPT2LMHeadModel(GPT2Config(**GPT2_OPTIONS))
+    model = BertForSequenceClassification(BertConfig(**BERT_OPTIONS))
     if name == "bert-lora":
         from peft import LoraConfig, get_peft_model
 

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from hfmeta.baselines import frozen_features
-from hfmeta.baselines.features import evaluating, mixes_rows
+from hfmeta.baselines.features import evaluating
+from hfmeta.models import mixes_rows
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.inner.evaluators.head import captured_input
 from hfmeta.models import head_of

@@ -6,7 +6,6 @@ a vmapped forward differentiated by plain autograd is right (held to 1e-12 in do
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
@@ -53,10 +52,3 @@ class BoundVmap:
 
         results = vmap(one, randomness="different")(params, self.inputs)
         return Evaluation(results[0], results[1] if len(results) > 1 else None)
-
-
-def can_vectorise(model: nn.Module) -> bool:
-    """Whether vmap is worth trying by itself: convolutions are slower under vmap on a CPU, everything is faster on a GPU."""
-    on_cpu = next(model.parameters()).device.type == "cpu"
-    has_convolution = any(isinstance(m, torch.nn.modules.conv._ConvNd) for m in model.modules())
-    return not (on_cpu and has_convolution)

@@ -1,0 +1,47 @@
+"""MetaConfig: the Trainer's arguments, in episodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from transformers import TrainingArguments
+
+from hfmeta.inner.errors import HfmetaError
+
+
+@dataclass
+class MetaConfig(TrainingArguments):
+    """Arguments of the outer loop; `per_device_train_batch_size` counts tasks.
+
+    Args (besides those of transformers.TrainingArguments):
+        rule_learning_rate: outer rate of what the rule and the init learn (None: `learning_rate`).
+    """
+
+    rule_learning_rate: float | None = field(
+        default=None, metadata={"help": "Outer rate of learned inner rates and inits; None: learning_rate."}
+    )
+    remove_unused_columns: bool = field(
+        default=False,
+        metadata={"help": "Episodes are nested, so no column of theirs is a model argument; leave False."},
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work with an inner loop.
+
+        Raises:
+            HfmetaError: gradient checkpointing, or a fully sharded model.
+        """
+        super().__post_init__()
+        if self.remove_unused_columns:
+            raise HfmetaError(
+                "remove_unused_columns=True would drop support and query from every episode; leave it False."
+            )
+        if self.gradient_checkpointing:
+            raise HfmetaError(
+                "gradient_checkpointing=True gives a silently wrong gradient with an inner loop. Use the algorithm's "
+                'backward="recompute", which saves the same memory.'
+            )
+        if self.fsdp:
+            raise HfmetaError(
+                f"fsdp={self.fsdp} shards the adapted tensors, which an inner loop must replace whole. Use data parallelism (DDP)."
+            )

@@ -1,0 +1,104 @@
+"""`adapt`: a copy of the learner's model, moved to one task. The learner is read, never written."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from hfmeta.inner import GradientMode, HfmetaError, inner_loop
+
+if TYPE_CHECKING:
+    from hfmeta.learner.core import MetaLearner
+
+
+def adapted_model(learner: MetaLearner, rows: Any) -> Any:
+    """See `MetaLearner.adapt`."""
+    support, classes = _support_of(learner, rows)
+    twin = _twin(learner, support, classes)
+    device = next(twin.model.parameters()).device
+    batch = {name: value.unsqueeze(0).to(device) for name, value in support.items()}
+    with torch.no_grad():
+        bound = twin.evaluator(batch).bind(batch)
+        start = twin.init(twin.moving.theta(twin.model), batch["labels"], lambda: twin._features(bound, batch))
+        loop = inner_loop(
+            lambda params, _: bound(params).losses,
+            start,
+            twin.rule,
+            steps=learner.algorithm.eval_steps,
+            mode=GradientMode(learner.algorithm.order, track=False),
+        )
+        *_, values = loop
+        for name, value in twin.moving.theta(twin.model).items():
+            value.copy_(values[name][0])
+    return twin.model.eval()
+
+
+def _support_of(learner: MetaLearner, rows: Any) -> tuple[dict[str, Tensor], list[str] | None]:
+    """Tensors `[S, ...]` of the rows, and the names of their classes."""
+    if isinstance(rows, Mapping) and rows and all(isinstance(value, Tensor) for value in rows.values()):
+        if "labels" not in rows:
+            raise HfmetaError(f"adapt needs labels beside {', '.join(rows)}: a tensor `labels` of shape [S, ...].")
+        return dict(rows), None
+    if learner.encoder is None:
+        raise HfmetaError(
+            "this learner does not know how to read rows: it was built without an encoder. Train it on an EpisodeDataset, pass "
+            "encoder=..., or give adapt a dict of tensors."
+        )
+    return learner.encoder.encode(rows), learner.encoder.classes(rows)
+
+
+def _twin(learner: MetaLearner, support: dict[str, Tensor], classes: list[str] | None) -> MetaLearner:
+    """A learner around a copy of the model, with a head for the task's classes; rule and init are shared and only read."""
+    model = copy.deepcopy(learner.model)
+    if learner.kind == "classification":
+        count = len(classes) if classes is not None else _classes_in(support["labels"], model.config.num_labels)
+        if count != model.config.num_labels:
+            _resize_head(learner, model, count)
+        names = classes or [f"LABEL_{i}" for i in range(count)]
+        model.config.id2label = dict(enumerate(names))
+        model.config.label2id = {name: i for i, name in enumerate(names)}
+    twin = type(learner)(
+        model,
+        learner.algorithm,
+        processing_class=learner.processing_class,
+        encoder=learner.encoder,
+        dropout=learner.dropout,
+    )
+    twin.rule, twin.init = learner.rule, learner.init
+    return twin
+
+
+def _classes_in(labels: Tensor, known: int) -> int:
+    return max(known, int(labels.max()) + 1)
+
+
+def _resize_head(learner: MetaLearner, model: Any, count: int) -> None:
+    """Give the copy a head for another number of classes; only possible where each task makes its own head."""
+    head, algorithm = learner.moving.head, learner.algorithm
+    trained = model.config.num_labels
+    if algorithm.head == "shared" or head is None:
+        raise HfmetaError(
+            f"the support rows have {count} classes, the learner was trained for {trained} and its head is shared between tasks. "
+            f'Give rows of {trained} classes, or train with head="zero" or "prototype", whose heads fit any number.'
+        )
+    if any(value.shape[-2:] == model.get_submodule(head.module).weight.shape for value in learner.rule.parameters()):
+        raise HfmetaError(
+            f"the support rows have {count} classes, and the learner has learned a rate for each weight of its head of {trained}. "
+            f'Give rows of {trained} classes, or train with rates="tensor".'
+        )
+    parent, _, leaf = head.module.rpartition(".")
+    old: Any = model.get_submodule(head.module)
+    fresh = nn.Linear(
+        old.in_features, count, bias=old.bias is not None, device=old.weight.device, dtype=old.weight.dtype
+    )
+    for value in fresh.parameters():
+        nn.init.zeros_(value)
+    setattr(model.get_submodule(parent) if parent else model, leaf, fresh)
+    model.config.num_labels = count
+    for module in model.modules():
+        if hasattr(module, "num_labels"):
+            module.num_labels = count

@@ -1,0 +1,71 @@
+"""Refusals: combinations that would be wrong without a sound, each refused by one sentence before anything runs."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from torch import nn
+
+from hfmeta.algorithms import Algorithm
+from hfmeta.inner.errors import HfmetaError
+from hfmeta.learner.moving import Moving
+
+logger = logging.getLogger(__name__)
+
+
+def check_model(model: nn.Module, algorithm: Algorithm, moving: Moving, dropout: bool) -> None:
+    """Refuse models whose gradients would be wrong.
+
+    Raises:
+        HfmetaError: gradient checkpointing, half precision with an exact gradient, batch-norm statistics that leak.
+    """
+    # The older name of the flag warns of its removal in transformers 6.
+    if getattr(model, "is_activation_checkpointing", False):
+        raise HfmetaError(
+            "the model has gradient checkpointing on: its recomputation runs after a task's values are taken away again, which "
+            'gives a wrong gradient without an error. Call model.gradient_checkpointing_disable() and use backward="recompute".'
+        )
+    half = [name for name, value in moving.theta(model).items() if value.dtype == torch.float16]
+    if algorithm.order == 2 and half:
+        raise HfmetaError(
+            f"an exact gradient (order=2) in float16 overflows in its second derivatives; {half[0]} is float16. Load the model in "
+            "bfloat16 or float32, or use order=1."
+        )
+    leaking = [name for name, module in model.named_modules() if _leaks(module, dropout)]
+    if leaking:
+        raise HfmetaError(
+            f"{leaking[0]} is a batch norm with running statistics"
+            + (
+                ", which in training mode would carry one task's data to the next."
+                if dropout
+                else " that were never filled."
+            )
+            + " Use batch statistics (track_running_stats=False), a pretrained network in evaluation mode (dropout=False), or "
+            "another norm."
+        )
+
+
+def _leaks(module: nn.Module, dropout: bool) -> bool:
+    if not isinstance(module, nn.modules.batchnorm._BatchNorm) or not module.track_running_stats:
+        return False
+    return dropout or module.num_batches_tracked is None or int(module.num_batches_tracked) == 0
+
+
+def differentiable_attention(model: Any, algorithm: Algorithm) -> None:
+    """For an exact gradient, see to an attention that can be differentiated twice, and say in the log what is used."""
+    implementation = getattr(getattr(model, "config", None), "_attn_implementation", None)
+    if algorithm.order != 2 or implementation is None:
+        return
+    if implementation == "sdpa":
+        logger.info(
+            "exact gradient: support passes use the mathematical attention kernel, query passes keep the fast one."
+        )
+    elif implementation != "eager":
+        model.set_attn_implementation("sdpa")
+        logger.warning(
+            "exact gradient: attention %r has no second derivative and was replaced by 'sdpa' (mathematical kernel in support "
+            "passes).",
+            implementation,
+        )

@@ -1,0 +1,320 @@
+"""MetaLearner: a model and an algorithm, in one module whose `forward` contains the inner loop.
+
+Here: the episode batch in, the outer loss out; per-task scores; `adapt`. Elsewhere: which tensors move (moving.py), what is refused
+(checks.py), how losses are computed (evaluators.py), the adapted copy (adaptation.py), files (hfmeta.publishing).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from hfmeta.algorithms import Algorithm
+from hfmeta.episodes import Encoder
+from hfmeta.inner import Evaluation, GradientMode, HfmetaError, NonFiniteLossError, inner_loop
+from hfmeta.inner.evaluators import head_features
+from hfmeta.inner.gradients import check_finite
+from hfmeta.inner.losses import task_accuracies
+from hfmeta.inner.types import Batch, Bound, Evaluator
+from hfmeta.learner.adaptation import adapted_model
+from hfmeta.learner.checks import check_model, differentiable_attention
+from hfmeta.learner.evaluators import checked_evaluator
+from hfmeta.learner.moving import KINDS, what_moves
+from hfmeta.learner.weights import step_weights
+from hfmeta.models import mixes_rows, task_type_of
+
+logger = logging.getLogger(__name__)
+
+
+class MetaLearner(nn.Module):
+    """A model that adapts to a task from a handful of examples, and what it learns to do so well.
+
+    Args:
+        model: any PreTrainedModel or PeftModel that returns a loss when given `labels`; its trainable tensors are what the outer
+            loop trains. The learner holds it and keeps it in evaluation mode unless `dropout` is on.
+        algorithm: a dataclass such as `Maml(inner_steps=3, inner_lr=0.1)`.
+        processing_class: the tokenizer or image processor, saved beside the model.
+        encoder: turns rows into tensors for `adapt(rows)`; the trainer takes it from the training episodes.
+        info: JSON values that are saved with the learner (a recipe's sections, hashes).
+        dropout: train with the model's dropout on. Off by default: the support gradient is then a function of the episode alone.
+
+    Raises:
+        HfmetaError: an illegal combination, named in one sentence.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        algorithm: Algorithm,
+        *,
+        processing_class: Any = None,
+        encoder: Encoder | None = None,
+        info: dict[str, Any] | None = None,
+        dropout: bool = False,
+    ):
+        super().__init__()
+        self.algorithm, self.processing_class, self.encoder = algorithm, processing_class, encoder
+        self.info, self.dropout = dict(info or {}), dropout
+        self.task_type = _task_type(model, encoder)
+        self.moving = what_moves(model, algorithm.adapt, self.task_type)
+        check_model(model, algorithm, self.moving, dropout)
+        differentiable_attention(model, algorithm)
+        self.model = model
+        theta = self.moving.theta(model)
+        self.rule: Any = algorithm.rule(theta)
+        self.init: Any = algorithm.init(theta, self.moving.head)
+        self.progress = 0.0
+        """Share of the outer run that is done, in [0, 1]; the trainer sets it, schedules read it."""
+        self.skipped = 0
+        """Tasks left out so far because a loss was not finite (`on_nonfinite="skip"`)."""
+        self._evaluator: Evaluator | None = None
+        self.train(False)
+
+    @property
+    def config(self) -> Any:
+        """The configuration of the model."""
+        return self.model.config
+
+    @property
+    def kind(self) -> str | None:
+        """Which per-task loss the model has (see hfmeta.inner.losses); None where its task type is unknown."""
+        return KINDS.get(self.task_type or "")
+
+    def train(self, mode: bool = True) -> Self:
+        """Outer training mode; the model itself stays in evaluation mode unless `dropout` is on."""
+        super().train(mode)
+        if not self.dropout:
+            self.model.eval()
+        return self
+
+    def forward(self, support: Batch, query: Batch, task: Tensor | None = None) -> dict[str, Tensor]:
+        """Adapt to each task on its support set and return the loss on its query set.
+
+        Args:
+            support: `[T, S, ...]` by argument name of the model, with `labels`.
+            query: `[T, Q, ...]` likewise.
+            task: ids `[T]`, for messages.
+
+        Returns:
+            `loss`: mean over tasks; `task_losses`: `[T]`; both nats or squared units.
+
+        Raises:
+            NonFiniteLossError: names the task and the step, unless such tasks are skipped.
+            UnusedParameterError: names adapted tensors that the support loss does not touch.
+        """
+        track = self.training and torch.is_grad_enabled()
+        steps = self.algorithm.inner_steps if self.training else self.algorithm.eval_steps
+        weights = {steps: 1.0}
+        if self.training:
+            weights = step_weights(self.algorithm, self.progress)
+        losses = [self._weighted(part, steps, weights, track) for part in self._passes(support, query, task)]
+        kept = torch.cat(losses)
+        if not kept.numel():
+            # Every task was skipped: a loss of zero that still reaches every parameter keeps data parallelism in step.
+            zero = sum(value.sum() * 0 for value in self.parameters() if value.requires_grad)
+            return {"loss": torch.as_tensor(zero), "task_losses": kept}
+        return {"loss": kept.mean(), "task_losses": kept.detach()}
+
+    def scores(self, support: Batch, query: Batch, task: Tensor | None = None) -> dict[str, Tensor]:
+        """Per-task scores before and after every inner step, without gradients.
+
+        Args:
+            support, query, task: as for `forward`.
+
+        Returns:
+            `loss` `[T, K + 1]`, for classification `accuracy` `[T, K + 1]`, and where the model gives logits of modest size
+            `logits` `[T, Q, C]` after the last step; K is `algorithm.eval_steps`. A task whose inner loss is not finite has NaN
+            from that step on.
+        """
+        was_training = self.training
+        self.eval()
+        try:
+            parts = [self._scores_of(part) for part in self._passes(support, query, task)]
+        finally:
+            self.train(was_training)
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def adapt(self, rows: Any) -> Any:
+        """A stock model adapted to one task; the learner itself is left untouched.
+
+        Args:
+            rows: a datasets.Dataset, a list of dicts or a dict of columns with the encoder's columns, or a dict of tensors
+                `{argument name: [S, ...]}` with `labels`.
+
+        Returns:
+            a model of the same class as the learner's, in evaluation mode; for classification with the task's class names.
+
+        Raises:
+            HfmetaError: no encoder, missing columns, or a number of classes that this head cannot take.
+        """
+        return adapted_model(self, rows)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the learner: stock model files, tokenizer, `hfmeta_config.json`, `hfmeta.safetensors`, `README.md`."""
+        from hfmeta.publishing.checkpoint import save_learner
+
+        save_learner(self, Path(folder))
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, *, revision: str | None = None, local_files_only: bool = False) -> Self:
+        """Open a saved learner from a folder or a hub id.
+
+        Raises:
+            HfmetaError: not a learner, an algorithm that is not installed (names its package), missing or extra tensors.
+        """
+        from hfmeta.publishing.checkpoint import load_learner
+
+        return load_learner(cls, str(name), revision, local_files_only)
+
+    def save_adapted(self, model: Any, folder: str | Path) -> None:
+        """Write an adapted model and the tokenizer as a stock folder that needs no hfmeta to open."""
+        from hfmeta.publishing.checkpoint import save_adapted
+
+        save_adapted(model, self.processing_class, Path(folder))
+
+    def push_to_hub(self, repo_id: str, *, private: bool | None = None, token: str | None = None) -> Any:
+        """Save to a temporary folder and upload it to the hub; safetensors, JSON, tokenizer files and the card only."""
+        from hfmeta.publishing.hub import push_learner
+
+        return push_learner(self, repo_id, private, token)
+
+    def summary(self) -> dict[str, float]:
+        """What is worth logging of the learner: learned inner rates, skipped tasks."""
+        described: dict[str, float] = getattr(self.rule, "summary", dict)()
+        return {**described, **({"skipped_tasks": float(self.skipped)} if self.skipped else {})}
+
+    # ---- one pass: a chunk of the tasks -------------------------------------------------------------------------------
+
+    def _passes(self, support: Batch, query: Batch, task: Tensor | None) -> Iterator[_Part]:
+        tasks = support["labels"].shape[0]
+        size = self.algorithm.tasks_per_pass or tasks
+        for first in range(0, tasks, size):
+            part = _Part(support, query, task)
+            yield part if size >= tasks else part.rows(torch.arange(first, min(first + size, tasks)))
+
+    def _weighted(self, part: _Part, steps: int, weights: dict[int, float], track: bool) -> Tensor:
+        """Query losses `[T]` of one pass, weighted over inner steps; skips tasks whose losses are not finite."""
+        try:
+            results = self._query_losses(part, steps, set(weights), track)
+            total = torch.stack([weight * results[k].losses for k, weight in weights.items()]).sum(0)
+            check_finite(total, -1)
+            return total
+        except NonFiniteLossError as error:
+            tasks = None if part.task is None else part.task[error.rows].tolist()
+            named = NonFiniteLossError(error.rows, error.step, tasks)
+            if self.algorithm.on_nonfinite == "stop" or not self.training:
+                raise named from error
+            self.skipped += len(error.rows)
+            logger.warning("skipped: %s", named)
+            keep = [t for t in range(part.tasks) if t not in error.rows]
+            if not keep:
+                return torch.zeros(0, device=part.support["labels"].device)
+            return self._weighted(part.rows(torch.tensor(keep)), steps, weights, track)
+
+    def _scores_of(self, part: _Part) -> dict[str, Tensor]:
+        steps = self.algorithm.eval_steps
+        try:
+            results = self._query_losses(part, steps, set(range(steps + 1)), track=False)
+        except NonFiniteLossError:
+            if part.tasks > 1:
+                alone = [self._scores_of(part.rows(torch.tensor([t]))) for t in range(part.tasks)]
+                return {name: torch.cat([one[name] for one in alone]) for name in alone[0]}
+            return self._scores_until_divergence(part, steps)
+        return self._as_scores([results[k] for k in range(steps + 1)], part.query["labels"])
+
+    def _scores_until_divergence(self, part: _Part, steps: int) -> dict[str, Tensor]:
+        """Scores of one task, NaN from the step on at which its loss stopped being finite."""
+        for reached in range(steps - 1, -1, -1):
+            try:
+                results = self._query_losses(part, reached, set(range(reached + 1)), track=False)
+            except NonFiniteLossError:
+                continue
+            finite = self._as_scores([results[k] for k in range(reached + 1)], part.query["labels"])
+            missing = torch.full((1, steps - reached), float("nan"))
+            for name in ("loss", "accuracy"):
+                if name in finite:
+                    finite[name] = torch.cat([finite[name], missing.to(finite[name])], 1)
+            return finite
+        raise NonFiniteLossError([0], 0, None if part.task is None else part.task.tolist())
+
+    def _as_scores(self, results: list[Evaluation], labels: Tensor) -> dict[str, Tensor]:
+        found = {"loss": torch.stack([result.losses for result in results], 1)}
+        last = results[-1].logits
+        if self.kind == "classification" and last is not None:
+            curve = [task_accuracies(result.logits, labels) for result in results if result.logits is not None]
+            found["accuracy"] = torch.stack(curve, 1)
+        if self.kind in ("classification", "regression") and last is not None:
+            found["logits"] = last
+        return found
+
+    def _query_losses(self, part: _Part, steps: int, at: set[int], track: bool) -> dict[int, Evaluation]:
+        """Run the inner loop for all tasks of a pass; evaluate the query sets after the inner steps in `at`."""
+        order = 1 if self.progress < self.algorithm.first_order_until else self.algorithm.order
+        mode = GradientMode(order, self.algorithm.steps_backward, track)
+        with torch.set_grad_enabled(track):
+            evaluator = self.evaluator(part.support)
+            support, query = evaluator.bind(part.support), evaluator.bind(part.query)
+            theta = self.moving.theta(self.model)
+            start = self.init(theta, part.support["labels"], lambda: self._features(support, part.support))
+            loop = inner_loop(
+                lambda params, _: support(params).losses,
+                start,
+                self.rule,
+                steps=steps,
+                mode=mode,
+                shared=support.shared,
+            )
+            return {k: query(params) for k, params in enumerate(loop) if k in at}
+
+    def evaluator(self, support: Batch) -> Evaluator:
+        """How losses are computed; chosen and checked on the first support batch `[T, S, ...]`."""
+        if self._evaluator is None:
+            self._evaluator = checked_evaluator(
+                self.algorithm.evaluator, self.model, self.moving, self.task_type, support
+            )
+        return self._evaluator
+
+    def _features(self, bound: Bound, support: Batch) -> Tensor:
+        """Inputs of the head for the support rows, `[T, S, d]`, from the learned start."""
+        ready = getattr(bound, "features", None)
+        if ready is not None:
+            return ready
+        assert self.moving.head is not None
+        layer = self.model.get_submodule(self.moving.head.module)
+        if not mixes_rows(self.model):
+            return head_features(self.model, layer, support)
+        tasks = [{name: value[t : t + 1] for name, value in support.items()} for t in range(support["labels"].shape[0])]
+        return torch.cat([head_features(self.model, layer, one) for one in tasks])
+
+
+class _Part:
+    """The tasks of one pass."""
+
+    def __init__(self, support: Batch, query: Batch, task: Tensor | None):
+        self.support, self.query, self.task = support, query, task
+
+    @property
+    def tasks(self) -> int:
+        return self.support["labels"].shape[0]
+
+    def rows(self, which: Tensor) -> _Part:
+        """Some of the tasks."""
+        which = which.to(self.support["labels"].device)
+        return _Part(
+            {name: value[which] for name, value in self.support.items()},
+            {name: value[which] for name, value in self.query.items()},
+            None if self.task is None else self.task[which],
+        )
+
+
+def _task_type(model: Any, encoder: Encoder | None) -> str | None:
+    try:
+        return task_type_of(model)
+    except HfmetaError:
+        # A model class of somebody's own: its encoder may know, else only the model's own loss is used.
+        return encoder.task_type if encoder is not None else None

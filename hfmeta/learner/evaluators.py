@@ -1,0 +1,117 @@
+"""Which evaluator computes the losses of a model's tasks, and the check that it gives the loop's numbers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hfmeta.inner.errors import HfmetaError
+from hfmeta.inner.evaluators import Batched, Head, Looped, Vectorised, unsupported
+from hfmeta.inner.types import Batch, Evaluator, stack_expanded
+from hfmeta.learner.moving import KINDS, Moving
+from hfmeta.models import mixes_rows
+
+logger = logging.getLogger(__name__)
+
+SMALL = 1_000_000
+"""Adapted scalars below which vmap beats the loop on a CPU (measured on an MLP and on conv4); a GPU gains at any size."""
+
+
+def make_evaluator(name: str, model: Any, moving: Moving, task_type: str | None) -> Evaluator:
+    """The evaluator of that name, or for `auto` the one that should be fastest.
+
+    Raises:
+        HfmetaError: an explicit choice that this model cannot have.
+    """
+    others, kind = moving.others(model), KINDS.get(task_type or "")
+    causal = kind == "causal-lm"
+    if name == "auto":
+        name = _fastest(model, moving, kind)
+    if name == "looped":
+        return Looped(model, others)
+    if name == "vectorised":
+        return Vectorised(model, others, causal)
+    if kind is None:
+        raise HfmetaError(
+            f'evaluator="batched" needs to know the loss of each row; the task type of {type(model).__name__} is unknown. Use '
+            'evaluator="looped".'
+        )
+    if mixes_rows(model):
+        raise HfmetaError(
+            f'evaluator="batched" passes rows of several tasks together, but {type(model).__name__} normalises with batch '
+            'statistics, which would mix them. Use evaluator="looped" or "vectorised".'
+        )
+    if moving.only_head:
+        assert moving.head is not None
+        names = {moving.head.weight, moving.head.bias}
+        own = [
+            value for key, value in model.named_parameters() if key in names - set(moving.names) and value.requires_grad
+        ]
+        layer: Any = model.get_submodule(moving.head.module)
+        return Head(model, layer, moving.head.weight, moving.head.bias, own, kind)
+    return Batched(model, moving.names, others, kind, _decoder_inputs(model) if kind == "tokens" else None)
+
+
+def _fastest(model: nn.Module, moving: Moving, kind: str | None) -> str:
+    adapted = sum(value.numel() for value in moving.theta(model).values())
+    whole = sum(value.numel() for value in model.parameters())
+    rows_are_free = kind is not None and not mixes_rows(model)
+    if rows_are_free and (moving.only_head or (adapted < 0.25 * whole and not unsupported(model, moving.names))):
+        return "batched"
+    on_gpu = next(model.parameters()).device.type != "cpu"
+    return "vectorised" if on_gpu or adapted <= SMALL else "looped"
+
+
+def _decoder_inputs(model: Any) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
+    def prepare(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        labels = inputs.pop("labels")
+        return {**inputs, "decoder_input_ids": model.prepare_decoder_input_ids_from_labels(labels=labels)}
+
+    return prepare
+
+
+def checked_evaluator(name: str, model: Any, moving: Moving, task_type: str | None, batch: Batch) -> Evaluator:
+    """An evaluator whose losses on the first tasks of a batch equal the loop's.
+
+    Args:
+        batch: a support batch `[T, S, ...]`.
+
+    Raises:
+        HfmetaError: an explicit choice that fails or gives other numbers; `auto` then falls back to the loop and says so.
+    """
+    evaluator = make_evaluator(name, model, moving, task_type)
+    if isinstance(evaluator, Looped):
+        logger.info("evaluator: looped.")
+        return evaluator
+    few = {key: value[:2] for key, value in batch.items()}
+    params = stack_expanded(moving.theta(model), next(iter(few.values())).shape[0])
+    loop = Looped(model, moving.others(model))
+    with torch.no_grad():
+        expected = loop.bind(few)(params).losses
+        try:
+            found = evaluator.bind(few)(params).losses
+            trouble = _difference(expected, found)
+        except (RuntimeError, ValueError, TypeError, KeyError) as error:
+            trouble = str(error).split("\n")[0]
+    if not trouble:
+        logger.info("evaluator: %s (%s).", evaluator.name, type(evaluator).__name__)
+        return evaluator
+    sentence = f"evaluator={evaluator.name!r} does not work with {type(model).__name__}: {trouble}"
+    if name != "auto":
+        raise HfmetaError(f'{sentence}. Use evaluator="looped", which works for any model.')
+    logger.warning("%s; falling back to the loop over tasks.", sentence)
+    return loop
+
+
+def _difference(expected: Tensor, found: Tensor) -> str:
+    coarse = torch.is_autocast_enabled(expected.device.type) or expected.dtype in (torch.float16, torch.bfloat16)
+    bound = 5e-2 if coarse else 1e-3 if expected.dtype == torch.float32 else 1e-8
+    if not torch.isfinite(expected).all():
+        return ""  # the inner loop reports that, with its task
+    if torch.allclose(expected, found.to(expected.dtype), rtol=bound, atol=bound):
+        return ""
+    return f"its losses are {found.tolist()}, the loop's {expected.tolist()}"

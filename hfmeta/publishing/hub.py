@@ -1,0 +1,38 @@
+"""Upload a learner to the hub: a temporary folder, then one commit of the file kinds that may be published."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from huggingface_hub import HfApi
+
+from hfmeta.publishing.checkpoint import PUBLISHED, save_learner
+
+if TYPE_CHECKING:
+    from hfmeta.learner import MetaLearner
+
+
+def push_learner(learner: MetaLearner, repo_id: str, private: bool | None = None, token: str | None = None) -> Any:
+    """Create the repository if need be and upload the learner in one commit.
+
+    Returns:
+        the commit, as `huggingface_hub` describes it.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        save_learner(learner, Path(temporary) / "learner")
+        return push_folder(Path(temporary) / "learner", repo_id, private, token)
+
+
+def push_folder(folder: Path, repo_id: str, private: bool | None = None, token: str | None = None) -> Any:
+    """Upload a saved folder; local resume files of the Trainer never travel."""
+    api = HfApi(token=token)
+    api.create_repo(repo_id, private=private, exist_ok=True)
+    return api.upload_folder(
+        repo_id=repo_id,
+        folder_path=folder,
+        allow_patterns=PUBLISHED,
+        ignore_patterns=["checkpoint-*", "*/checkpoint-*", "trainer_state.json"],
+        commit_message="Upload a learner of hfmeta",
+    )

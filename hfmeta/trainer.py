@@ -1,0 +1,262 @@
+"""MetaTrainer: transformers' Trainer over episodes; the loop, logging, devices and resuming are the stock ones.
+
+Overridden are: which items are drawn (episodes of an epoch), what an evaluation step returns (per-task scores), the optimiser's
+groups, and how weights are written and read (learner folders). Neither `training_step` nor `compute_loss` is touched: the inner loop
+lives in the learner's `forward`, inside whatever wraps it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import Dataset, Sampler
+from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from hfmeta.algorithms import Algorithm, Maml
+from hfmeta.config import MetaConfig
+from hfmeta.episodes import EpisodeDataset, EpisodeSampler, collate_episodes
+from hfmeta.inner.errors import HfmetaError
+from hfmeta.learner import MetaLearner
+from hfmeta.metrics import adaptation_gain, mean_ci95
+from hfmeta.publishing import load_weights_into, push_folder
+
+logger = logging.getLogger(__name__)
+
+
+class MetaTrainer(Trainer):
+    """Train a learner over episodes.
+
+    Args:
+        model: a stock model (with `algorithm`), or a MetaLearner.
+        args: a MetaConfig; batch sizes count tasks.
+        algorithm: how the model adapts; not with a MetaLearner, which has its own.
+        train_dataset: an EpisodeDataset, or any dataset of episodes.
+        eval_dataset: FixedEpisodes, or any dataset of episodes.
+        processing_class: tokenizer or image processor, saved with the learner.
+        compute_metrics: as in the Trainer; predictions are a dict of per-task arrays `loss` and `accuracy` `[N, K + 1]` (before and
+            after each inner step) and `logits`. The default reports means with 95 % intervals over tasks.
+        others: as in the Trainer.
+
+    Raises:
+        HfmetaError: fp16 with an exact gradient, a missing algorithm, and all that MetaLearner refuses.
+    """
+
+    loss_is_scaled_for_ga = False
+
+    def __init__(
+        self,
+        model: Any,
+        args: TrainingArguments | None = None,
+        *,
+        algorithm: Algorithm | None = None,
+        train_dataset: Dataset[Any] | None = None,
+        eval_dataset: Any = None,
+        processing_class: Any = None,
+        data_collator: Callable[[list[Any]], Any] | None = None,
+        compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+        **others: Any,
+    ):
+        args = args if args is not None else MetaConfig(output_dir="tmp_trainer")
+        datasets = [train_dataset, *(eval_dataset.values() if isinstance(eval_dataset, dict) else [eval_dataset])]
+        learner = _learner(model, algorithm, processing_class, datasets)
+        if args.fp16 and learner.algorithm.order == 2:
+            raise HfmetaError(
+                "fp16=True overflows in the second derivatives of an exact gradient (order=2). Use bf16=True, float32, or order=1."
+            )
+        for dataset in datasets:
+            if hasattr(dataset, "set_task_type") and learner.task_type is not None:
+                dataset.set_task_type(learner.task_type)
+        if learner.encoder is None:
+            learner.encoder = next((d.encoder for d in datasets if getattr(d, "encoder", None) is not None), None)
+        collate = next((d.collate for d in datasets if hasattr(d, "collate")), collate_episodes)
+        super().__init__(
+            model=learner,
+            args=args,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=learner.processing_class,
+            data_collator=data_collator or collate,
+            compute_metrics=compute_metrics or task_metrics,
+            callbacks=[*(callbacks or []), _Progress(learner)],
+            **others,
+        )
+        self.learner = learner
+        _say_what_runs(learner)
+
+    # ---- data ---------------------------------------------------------------------------------------------------------
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[Any] | None:
+        dataset = self.train_dataset if train_dataset is None else train_dataset
+        if isinstance(dataset, EpisodeDataset):
+            seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+            return EpisodeSampler(dataset, seed)
+        return super()._get_train_sampler(train_dataset)
+
+    # ---- optimiser ----------------------------------------------------------------------------------------------------
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """As the Trainer's, with a rate of its own for what rule and init learn (never decayed)."""
+        if self.optimizer is not None:
+            return self.optimizer
+        rate = getattr(self.args, "rule_learning_rate", None)
+        own = [*self.learner.rule.parameters(), *self.learner.init.parameters()]
+        optimizer = super().create_optimizer(model)
+        if own:
+            # Lists in a fixed order, never sets: the optimiser's state is dealt to tensors by position when resuming.
+            ids = {id(value) for value in own}
+            for group in optimizer.param_groups:
+                group["params"] = [value for value in group["params"] if id(value) not in ids]
+            optimizer.add_param_group(
+                {"params": own, "weight_decay": 0.0, "lr": self.args.learning_rate if rate is None else rate}
+            )
+        return optimizer
+
+    # ---- evaluation ---------------------------------------------------------------------------------------------------
+
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Any, Any, Any]:
+        """Adapt to each task of the batch, graph-free, and return its scores before and after every inner step."""
+        inputs = self._prepare_inputs(inputs)
+        with self.accelerator.autocast():
+            scores = self.learner.scores(inputs["support"], inputs["query"], inputs.get("task"))
+        loss = scores["loss"][:, -1].mean()
+        if prediction_loss_only:
+            return loss, None, None
+        labels = {"labels": inputs["query"]["labels"]}
+        if isinstance(inputs.get("task"), Tensor):
+            labels["task"] = inputs["task"]
+        return loss, {name: value.float() for name, value in scores.items()}, labels
+
+    def task_scores(self, dataset: Any) -> dict[str, NDArray[np.float64]]:
+        """Per-task scores over a dataset of episodes, in its order.
+
+        Args:
+            dataset: N episodes.
+
+        Returns:
+            `loss` `[N, K + 1]` and, for classification, `accuracy` `[N, K + 1]`: before and after each inner step.
+        """
+        predictions: Any = self.predict(dataset).predictions
+        return {
+            name: np.asarray(predictions[name], dtype=np.float64)
+            for name in ("loss", "accuracy")
+            if name in predictions
+        }
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log what the Trainer logs, and with training losses the learned inner rates and the number of skipped tasks."""
+        super().log({**logs, **self.learner.summary()} if "loss" in logs else logs, start_time)
+
+    # ---- files --------------------------------------------------------------------------------------------------------
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        if self.args.should_save:
+            self.learner.save_pretrained(output_dir or str(self.args.output_dir))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        load_weights_into(self.learner, Path(resume_from_checkpoint))
+
+    def _load_best_model(self) -> None:
+        logger.info("best checkpoint: %s (%s).", self.state.best_model_checkpoint, self.state.best_metric)
+        load_weights_into(self.learner, Path(str(self.state.best_model_checkpoint)))
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Save the learner and upload its folder; the Trainer's resume files stay here."""
+        self.save_model(_internal_call=True)
+        if not self.is_world_process_zero():
+            return None
+        folder = Path(str(self.args.output_dir))
+        private = self.args.hub_private_repo if private is None else private
+        return push_folder(folder, self.args.hub_model_id or folder.name, private, token or self.args.hub_token)
+
+
+class MamlTrainer(MetaTrainer):
+    """MetaTrainer whose algorithm is MAML unless another is given."""
+
+    def __init__(self, model: Any, args: TrainingArguments | None = None, **others: Any):
+        if not isinstance(model, MetaLearner) and others.get("algorithm") is None:
+            others["algorithm"] = Maml()
+        super().__init__(model, args, **others)
+
+
+class _Progress(TrainerCallback):
+    """Tells the learner which share of the run is done: a function of the global step alone, so that a resumed run agrees."""
+
+    def __init__(self, learner: MetaLearner):
+        self.learner = learner
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.learner.progress = state.global_step / max(1, state.max_steps)
+
+
+def task_metrics(prediction: EvalPrediction) -> dict[str, float]:
+    """Means over tasks with 95 % intervals: after the last inner step, before the first, and the gain.
+
+    Tasks whose score is not finite are counted as `nonfinite_tasks` and left out of the means.
+    """
+    scores: Any = prediction.predictions
+    found: dict[str, float] = {}
+    for name, label in (("accuracy", "accuracy"), ("loss", "query_loss")):
+        if name not in scores:
+            continue
+        curve = np.asarray(scores[name], dtype=np.float64)
+        finite = np.isfinite(curve).all(1)
+        found["tasks"], found["nonfinite_tasks"] = float(len(curve)), float((~finite).sum())
+        if not finite.any():
+            continue
+        before, after = curve[finite, 0], curve[finite, -1]
+        found[label], found[f"{label}_ci95"] = mean_ci95(after)
+        found[f"{label}_before"], _ = mean_ci95(before)
+        found[f"{label}_gain"], found[f"{label}_gain_ci95"] = mean_ci95(adaptation_gain(before.tolist(), after.tolist()))
+    return found
+
+
+def _learner(model: Any, algorithm: Algorithm | None, processing_class: Any, datasets: list[Any]) -> MetaLearner:
+    if isinstance(model, MetaLearner):
+        if algorithm is not None:
+            raise HfmetaError(
+                "a MetaLearner has its algorithm already; pass either the learner, or a model with algorithm=..."
+            )
+        model.processing_class = processing_class or model.processing_class
+        return model
+    if algorithm is None:
+        raise HfmetaError("pass algorithm=..., for example Maml(inner_steps=3, inner_lr=0.1), or a MetaLearner.")
+    encoder = next((d.encoder for d in datasets if getattr(d, "encoder", None) is not None), None)
+    return MetaLearner(model, algorithm, processing_class=processing_class, encoder=encoder)
+
+
+def _say_what_runs(learner: MetaLearner) -> None:
+    theta = learner.moving.theta(learner.model)
+    trained = sum(value.numel() for value in learner.parameters() if value.requires_grad)
+    logger.info(
+        "%s: %d tensors (%d scalars) adapt, %d scalars learn; meta-gradient %s, backward %s.",
+        type(learner.algorithm).__name__,
+        len(theta),
+        sum(value.numel() for value in theta.values()),
+        trained,
+        "exact" if learner.algorithm.order == 2 else "first order",
+        learner.algorithm.steps_backward,
+    )
