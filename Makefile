@@ -24,7 +24,7 @@ quickstart: $(STAMP) ## train on few-shot intents, adapt to an unseen task, reop
 
 test: lint ## lint, type check and run the tests in parallel (WORKERS=n sets how many processes)
 	@workers="$(WORKERS)"; [ -n "$$workers" ] || workers=$$($(PY) -c '$(COUNT_CORES)'); \
-	echo "pytest, $$workers processes"; $(TEST_ENV) $(PY) -m pytest -n "$$workers" --dist worksteal
+	echo "pytest, $$workers processes"; $(TEST_ENV) $(PY) -m pytest -n "$$workers" --dist loadgroup
 
 test-long: $(STAMP) ## the long campaigns (hours)
 	@$(TEST_ENV) $(PY) -m pytest -m long -rs

@@ -188,7 +188,23 @@ class MetaTrainer(Trainer):
             return None
         folder = Path(str(self.args.output_dir))
         private = self.args.hub_private_repo if private is None else private
-        return push_folder(folder, self.args.hub_model_id or folder.name, private, token or self.args.hub_token)
+        return push_folder(
+            folder,
+            self.hub_model_id or self.args.hub_model_id or folder.resolve().name,
+            private,
+            token or self.args.hub_token,
+            message=commit_message,
+            revision=revision or self.args.hub_revision,
+        )
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """As the Trainer's (`push_to_hub=True`), but of the published files alone: no training_args.bin, no resume files."""
+        if self.is_world_process_zero() and self.args.hub_strategy != "end":
+            name = self.hub_model_id or self.args.hub_model_id or Path(str(self.args.output_dir)).resolve().name
+            message = f"Training in progress, step {self.state.global_step}"
+            push_folder(
+                Path(checkpoint_folder), name, self.args.hub_private_repo, self.args.hub_token, message=message
+            )
 
 
 class MamlTrainer(MetaTrainer):

@@ -70,4 +70,4 @@ def attach_lora(
             raise HfmetaError(
                 f"no LoRA fits {type(model).__name__} at target_modules = {wanted}: {' '.join(str(error).split())}"
             ) from error
-    return adapted  # type: ignore[return-value]
+    return adapted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from peft import PeftModel
+from peft import PeftModel, PeftType
 from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
 from torch import nn
 
@@ -20,7 +20,7 @@ def adapter_names(model: nn.Module) -> list[str]:
             f'adapt="adapter" needs a PEFT model; {type(model).__name__} has no adapter. Attach one (recipe section `adapter`, or '
             'peft.get_peft_model), or use adapt="all" or "head".'
         )
-    prefixes = {PEFT_TYPE_TO_PREFIX_MAPPING[config.peft_type] for config in model.peft_config.values()}
+    prefixes = {PEFT_TYPE_TO_PREFIX_MAPPING[PeftType(config.peft_type)] for config in model.peft_config.values()}
     names = [
         name
         for name, value in model.named_parameters()

@@ -1,4 +1,7 @@
-"""Ordinary training on the rows of all tasks together: the start that MAML's is compared with. Adapting it is the inner loop's work."""
+"""Ordinary training on the rows of all tasks together: the start that MAML's is compared with.
+
+Not here: adapting the trained model to a task, which is the inner loop's work.
+"""
 
 from __future__ import annotations
 

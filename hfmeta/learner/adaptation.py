@@ -61,13 +61,15 @@ def _twin(learner: MetaLearner, support: dict[str, Tensor], classes: list[str] |
         names = classes or [f"LABEL_{i}" for i in range(count)]
         model.config.id2label = dict(enumerate(names))
         model.config.label2id = {name: i for i, name in enumerate(names)}
-    twin = type(learner)(
-        model,
-        learner.algorithm,
-        processing_class=learner.processing_class,
-        encoder=learner.encoder,
-        dropout=learner.dropout,
-    )
+    # The constructor makes a rule and an init of its own, which may draw random numbers; they give way to the learned ones.
+    with torch.random.fork_rng(devices=[]):
+        twin = type(learner)(
+            model,
+            learner.algorithm,
+            processing_class=learner.processing_class,
+            encoder=learner.encoder,
+            dropout=learner.dropout,
+        )
     twin.rule, twin.init = learner.rule, learner.init
     return twin
 

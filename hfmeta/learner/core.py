@@ -67,7 +67,7 @@ class MetaLearner(nn.Module):
         self.model = model
         theta = self.moving.theta(model)
         self.rule: Any = algorithm.rule(theta)
-        self.init: Any = algorithm.init(theta, self.moving.head)
+        self.init: Any = algorithm.init(theta, self.moving.head if self.kind == "classification" else None)
         self.progress = 0.0
         """Share of the outer run that is done, in [0, 1]; the trainer sets it, schedules read it."""
         self.skipped = 0

@@ -5,7 +5,7 @@ from hfmeta.models.heads import head_of, mixes_rows
 from hfmeta.models.loading import AUTO_CLASSES, load_model, load_processing_class, task_type_of
 from hfmeta.models.mean_pooling import append_mean_pooling
 from hfmeta.models.mlp import MlpConfig, MlpForRegression
-from hfmeta.models.names import resolve_name
+from hfmeta.models.names import portable_name, resolve_name
 
 __all__ = [
     "AUTO_CLASSES",
@@ -18,6 +18,7 @@ __all__ = [
     "load_model",
     "load_processing_class",
     "mixes_rows",
+    "portable_name",
     "resolve_name",
     "task_type_of",
 ]

@@ -9,6 +9,7 @@ import difflib
 import importlib.metadata
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 from hfmeta.inner.errors import HfmetaError
@@ -67,6 +68,27 @@ def package_folder(package: str) -> Path:
         )
         raise HfmetaError(f"package:{package} {what}.")
     return found[0]
+
+
+def portable_name(name: str) -> str:
+    """The name to write into files for a model that was loaded from `name`: `package:<name>` for a folder inside an installed package.
+
+    Args:
+        name: a hub id or a folder; other names are returned as they are.
+    """
+    folder = Path(name)
+    if not name or not folder.is_absolute():
+        return name
+    for root in filter(None, sys.path):
+        if not folder.is_relative_to(root) or folder == Path(root):
+            continue
+        package = folder.relative_to(root).parts[0]
+        try:
+            if package_folder(package) == folder:
+                return f"package:{package}"
+        except HfmetaError:
+            continue
+    return name
 
 
 def _is_model_config(path: Path) -> bool:

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from hfmeta.algorithms import algorithm_origin, find_algorithm
 from hfmeta.episodes import encoder_from_dict
 from hfmeta.inner.errors import HfmetaError
-from hfmeta.models import AUTO_CLASSES, load_model, load_processing_class
 from hfmeta.publishing.card import learner_card
 from hfmeta.publishing.files import write_json, written_together
+from hfmeta.publishing.models import read_model, save_model, save_whole
 
 if TYPE_CHECKING:
     from hfmeta.learner import MetaLearner
@@ -32,7 +32,6 @@ L = TypeVar("L", bound="MetaLearner")
 
 CONFIG = "hfmeta_config.json"
 TENSORS = "hfmeta.safetensors"
-BASE = "base_model"
 PUBLISHED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.md", "*.png"]
 """What a learner on a hub may consist of; nothing else is uploaded or downloaded."""
 FORMAT = 1
@@ -51,7 +50,7 @@ def save_learner(learner: MetaLearner, folder: Path) -> None:
             'pyproject.toml of its package under [project.entry-points."hfmeta.algorithms"] and install that package.'
         )
     with written_together(folder, last=CONFIG) as temporary:
-        base = _save_model(learner, temporary)
+        base = save_model(learner.model, learner.info.get("model", {}), temporary)
         if learner.processing_class is not None:
             learner.processing_class.save_pretrained(temporary)
         save_file(_own_tensors(learner), temporary / TENSORS, metadata={"format": "pt"})
@@ -63,6 +62,8 @@ def save_learner(learner: MetaLearner, folder: Path) -> None:
 def describe(learner: MetaLearner, origin: tuple[str, str, str], base: dict[str, Any]) -> dict[str, Any]:
     """The content of `hfmeta_config.json`."""
     name, package, package_version = origin
+    with_adapter = isinstance(learner.model, PeftModel)
+    grads = {name: value.requires_grad for name, value in learner.model.named_parameters()}
     packages = ("hfmeta", "torch", "transformers", "peft", "datasets")
     return {
         "format": FORMAT,
@@ -74,9 +75,9 @@ def describe(learner: MetaLearner, origin: tuple[str, str, str], base: dict[str,
         },
         "task_type": learner.task_type,
         "base": base,
-        "frozen": [name for name, value in learner.model.named_parameters() if not value.requires_grad]
-        if not isinstance(learner.model, PeftModel)
-        else [],
+        # Of a model with an adapter nearly everything is frozen, of others nearly nothing: the shorter list is kept.
+        "frozen": None if with_adapter else [name for name, needed in grads.items() if not needed],
+        "trainable": [name for name, needed in grads.items() if needed] if with_adapter else None,
         "dropout": learner.dropout,
         "encoder": None if learner.encoder is None else learner.encoder.to_dict(),
         "info": learner.info,
@@ -94,14 +95,11 @@ def load_learner(cls: type[L], name: str, revision: str | None, local_files_only
     known = set(found.__dataclass_fields__)
     if newer := sorted(set(options) - known):
         logger.warning("%s: unknown options of %s are ignored: %s", name, algorithm["name"], ", ".join(newer))
-    model = _load_model(folder, content)
-    frozen = set(content.get("frozen", ()))
+    model = read_model(folder, content)
+    frozen, trainable = set(content.get("frozen") or ()), content.get("trainable")
     for key, value in model.named_parameters():
-        if key in frozen:
-            value.requires_grad_(False)
-    task_type = content["task_type"]
-    has_processing = any((folder / file).is_file() for file in ("tokenizer_config.json", "preprocessor_config.json"))
-    processing = load_processing_class(str(folder), task_type) if has_processing and task_type else None
+        value.requires_grad_(key not in frozen if trainable is None else key in trainable)
+    processing = _processing_class(folder)
     described = content.get("encoder")
     learner = cls(
         model,
@@ -147,7 +145,7 @@ def save_adapted(model: Any, processing_class: Any, folder: Path) -> None:
     """Write an adapted model (or PEFT adapter) and its tokenizer as a stock folder."""
     marker = "adapter_config.json" if isinstance(model, PeftModel) else "config.json"
     with written_together(folder, last=marker) as temporary:
-        model.save_pretrained(temporary)
+        save_whole(model, temporary)
         if processing_class is not None:
             processing_class.save_pretrained(temporary)
 
@@ -160,76 +158,19 @@ def _own_tensors(learner: MetaLearner) -> dict[str, Tensor]:
     }
 
 
-def _save_model(learner: MetaLearner, folder: Path) -> dict[str, Any]:
-    """Write the model; return what `base` says in the configuration."""
-    model: Any = learner.model
-    section = learner.info.get("model", {})
-    base = {key: section.get(key) for key in ("name", "revision", "pooling", "num_labels")}
-    if not isinstance(model, PeftModel):
-        model.save_pretrained(folder)
-        return base
-    config = model.peft_config[model.active_adapter]
-    name = base["name"] or config.base_model_name_or_path
-    config.base_model_name_or_path = name
-    model.save_pretrained(str(folder))
-    if not name:
-        # A base that has no name could not be found again: it travels with the learner.
-        model.get_base_model().save_pretrained(folder / BASE)
-        _strip_adapter(model, folder / BASE)
-    return {**base, "name": name}
-
-
-def _strip_adapter(model: Any, folder: Path) -> None:
-    """Rewrite the base's weights under their own names: PEFT leaves its layers inside the base."""
-    weights = {}
-    prefixes = {config.peft_type.value.lower() + "_" for config in model.peft_config.values()}
-    for name, value in model.get_base_model().state_dict().items():
-        if any(f".{prefix}" in name for prefix in prefixes) or ".modules_to_save." in name:
-            continue
-        weights[name.replace(".base_layer.", ".").replace(".original_module.", ".")] = (
-            value.detach().contiguous().clone()
-        )
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-
-
-def _load_model(folder: Path, content: dict[str, Any]) -> Any:
-    task, base = content["task_type"], content["base"]
-    if not (folder / "adapter_config.json").is_file():
-        return _load_stock(folder, task)
-    if (folder / BASE).is_dir():
-        stock = _load_stock(folder / BASE, task)
-    else:
-        stock = load_model(
-            base["name"], task, num_labels=base["num_labels"], pooling=base["pooling"], revision=base["revision"]
-        )
-    return PeftModel.from_pretrained(stock, folder, is_trainable=True)
-
-
-def _load_stock(folder: Path, task: str | None) -> Any:
-    """Open a stock folder through its Auto class and refuse missing or extra tensors."""
-    if task is not None:
-        loader: Any = AUTO_CLASSES[task]
-    else:
-        config = transformers.AutoConfig.from_pretrained(folder)
-        names = [name for name in config.architectures or [] if hasattr(transformers, name)]
-        if not names:
-            raise HfmetaError(
-                f"{folder}: transformers has no class {config.architectures}; import the package that defines it."
-            )
-        loader = getattr(transformers, names[0])
+def _processing_class(folder: Path) -> Any:
+    """The tokenizer or image processor beside the model; an adapter's folder has them without a `config.json`."""
     try:
-        model, info = loader.from_pretrained(folder, output_loading_info=True)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise HfmetaError(f"the model in {folder} cannot be opened: {str(error).splitlines()[0]}") from error
-    wrong = {
-        key: sorted(map(str, info[key])) for key in ("missing_keys", "unexpected_keys", "mismatched_keys") if info[key]
-    }
-    if wrong:
-        said = "; ".join(f"{key.replace('_keys', '')}: {', '.join(names[:5])}" for key, names in wrong.items())
+        if (folder / "tokenizer_config.json").is_file():
+            return transformers.AutoTokenizer.from_pretrained(folder)
+        if (folder / "preprocessor_config.json").is_file():
+            return transformers.AutoImageProcessor.from_pretrained(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise HfmetaError(
-            f"the weights in {folder} are not those of its config.json ({said}). Save or download it again."
-        )
-    return model
+            f"the tokenizer or image processor in {folder} cannot be opened ({str(error).strip().splitlines()[0]}). Save or "
+            "download it again."
+        ) from error
+    return None
 
 
 def _local_folder(name: str, revision: str | None, local_files_only: bool) -> Path:
@@ -255,11 +196,15 @@ def _read_config(folder: Path, name: str) -> dict[str, Any]:
         )
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        lacking = {"format", "algorithm", "task_type", "base"} - set(content)
-    except (ValueError, AttributeError) as error:
-        raise HfmetaError(f"{path} is damaged: {error}.") from error
-    if lacking:
-        raise HfmetaError(f"{path} lacks {', '.join(sorted(lacking))}.")
+    except (OSError, ValueError) as error:
+        raise HfmetaError(f"{path} is damaged: {error}. Save or download it again.") from error
+    kinds: dict[str, Any] = {"format": int, "algorithm": dict, "task_type": str | None, "base": dict}
+    wrong = [key for key in kinds if not isinstance(content, dict) or key not in content]
+    wrong = wrong or [key for key, kind in kinds.items() if not isinstance(content[key], kind)]
+    if not wrong and not {"name", "options"} <= set(content["algorithm"]):
+        wrong = ["algorithm"]
+    if wrong:
+        raise HfmetaError(f"{path} has no usable {', '.join(wrong)}: it is damaged. Save or download it again.")
     if content["format"] > FORMAT:
         raise HfmetaError(
             f"{name} was written in format {content['format']} by a newer hfmeta; this version reads up to {FORMAT}. "
@@ -271,7 +216,7 @@ def _read_config(folder: Path, name: str) -> dict[str, Any]:
 def load_weights_into(learner: MetaLearner, folder: Path) -> None:
     """Put a checkpoint's values into an existing learner of the same making (resuming, best model at the end)."""
     content = _read_config(folder, str(folder))
-    saved = _load_model(folder, content)
+    saved = read_model(folder, content)
     state = saved.state_dict()
     with torch.no_grad():
         missing = [name for name in learner.model.state_dict() if name not in state]
@@ -279,6 +224,7 @@ def load_weights_into(learner: MetaLearner, folder: Path) -> None:
             raise HfmetaError(
                 f"{folder} has no value for {', '.join(missing[:5])}: it is a checkpoint of another model."
             )
-        for name, value in learner.model.state_dict().items():
+        values: dict[str, Tensor] = learner.model.state_dict()
+        for name, value in values.items():
             value.copy_(state[name])
     load_own_tensors(learner, folder)

@@ -25,14 +25,38 @@ def push_learner(learner: MetaLearner, repo_id: str, private: bool | None = None
         return push_folder(Path(temporary) / "learner", repo_id, private, token)
 
 
-def push_folder(folder: Path, repo_id: str, private: bool | None = None, token: str | None = None) -> Any:
-    """Upload a saved folder; local resume files of the Trainer never travel."""
+def push_folder(
+    folder: Path,
+    repo_id: str,
+    private: bool | None = None,
+    token: str | None = None,
+    *,
+    message: str | None = None,
+    revision: str | None = None,
+) -> Any:
+    """Upload a saved folder in one commit; local resume files of the Trainer never travel.
+
+    Args:
+        folder: a learner folder; only the kinds of files that may be published are taken, and no checkpoint of a run.
+        repo_id: `owner/name`, or `name` for the caller's own.
+        private: whether a new repository is private; None: the owner's default.
+        token: access token; None: the one saved on this machine.
+        message: of the commit.
+        revision: branch to commit to, made if need be; None: the main one.
+
+    Returns:
+        the commit, as `huggingface_hub` describes it.
+    """
     api = HfApi(token=token)
-    api.create_repo(repo_id, private=private, exist_ok=True)
+    # A name without its owner becomes the caller's: the answer of the hub has it in full.
+    repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+    if revision is not None:
+        api.create_branch(repo_id, branch=revision, exist_ok=True)
     return api.upload_folder(
         repo_id=repo_id,
         folder_path=folder,
         allow_patterns=PUBLISHED,
         ignore_patterns=["checkpoint-*", "*/checkpoint-*", "trainer_state.json"],
-        commit_message="Upload a learner of hfmeta",
+        commit_message=message or "Upload a learner of hfmeta",
+        revision=revision,
     )

@@ -1,4 +1,4 @@
-"""The baselines a recipe may name: their options, the choice among listed values on validation tasks, and their scores on the test tasks.
+"""The baselines a recipe may name: their options, the choice among listed values on validation tasks, their scores on test tasks.
 
 The baselines themselves are in `hfmeta.baselines`; all see the very episodes the learner is tested on.
 """

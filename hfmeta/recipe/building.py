@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from transformers import PreTrainedModel, TrainerCallback
 
 from hfmeta.adapters import attach_lora
 from hfmeta.config import MetaConfig
+from hfmeta.episodes import Encoder, build_encoder
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner import MetaLearner
 from hfmeta.models import head_of, load_model, load_processing_class
@@ -62,11 +64,7 @@ def build(recipe: Recipe) -> Build:
     Raises:
         HfmetaError: data or a model that the recipe names and that do not fit it.
     """
-    args = MetaConfig(**recipe.training)
-    if args.eval_strategy != "no" and not recipe.data.valid_tasks:
-        raise HfmetaError(
-            f"{recipe.source}: training.eval_strategy is {args.eval_strategy.value}, but data.valid_tasks is 0: set one of the two."
-        )
+    args = training_arguments(recipe)
     section = recipe.model
     processing_class = load_processing_class(section.name, section.task, revision=section.revision)
     train_seed = args.seed if args.data_seed is None else args.data_seed
@@ -80,12 +78,23 @@ def build(recipe: Recipe) -> Build:
         new_model(),
         recipe.algorithm,
         processing_class=processing_class,
-        encoder=episodes.train.encoder,
+        encoder=episodes.train.encoder or _encoder_of_family(section.task),
         info=learner_info(recipe, episodes),
     )
     built = Build(recipe, args, episodes, new_model, learner)
     _try_one_episode(built)
     return built
+
+
+def training_arguments(recipe: Recipe, **changes: Any) -> MetaConfig:
+    """The `training` section as the Trainer's arguments.
+
+    Args:
+        recipe: a checked recipe.
+        changes: fields set over the recipe's.
+    """
+    # Pinned memory without an accelerator only makes torch warn.
+    return MetaConfig(**{"dataloader_pin_memory": torch.cuda.is_available(), **recipe.training, **changes})
 
 
 def build_model(recipe: Recipe, num_labels: int | None, seed: int) -> Any:
@@ -147,6 +156,11 @@ def learner_info(recipe: Recipe, episodes: Episodes) -> dict[str, Any]:
         "split": {"seed": recipe.data.split_seed, "sha256": episodes.split_sha256},
         "seed": recipe.training.get("seed", MetaConfig.seed),
     }
+
+
+def _encoder_of_family(task: str) -> Encoder | None:
+    """What reads rows for `adapt` where training episodes came from a family without a table: columns x and y."""
+    return build_encoder(task, input_column="x", target_column="y") if task == "regression" else None
 
 
 def _freeze_others(model: PreTrainedModel, pattern: str) -> None:

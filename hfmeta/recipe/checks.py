@@ -1,4 +1,7 @@
-"""What of a recipe fits together: keys of the data source, names of metrics and baselines, files and columns. Adds to a list, raises nothing."""
+"""What of a recipe fits together: keys of the data source, names of metrics and baselines, files and columns.
+
+Every check adds sentences to a list and raises nothing, so that all problems are told at once.
+"""
 
 from __future__ import annotations
 
@@ -158,7 +161,7 @@ def _baseline_options(name: str, options: dict[str, Any], valid_tasks: int, prob
             continue
         if isinstance(value, list) and key not in fixed and len(value) > 1 and not valid_tasks:
             problems.append(f"{where}: a list is chosen from on validation tasks, but data.valid_tasks is 0")
-        annotation = known[key][0] if key in fixed or not isinstance(value, list) else list[known[key][0]]  # type: ignore[valid-type,misc]
+        annotation = known[key][0] if key in fixed or not isinstance(value, list) else list[known[key][0]]  # type: ignore[misc]
         try:
             filled[key] = coerce(value, annotation)
         except MismatchError as error:

@@ -128,6 +128,8 @@ def _coerce_union(value: Any, annotation: Any, arguments: tuple[Any, ...]) -> An
     options = _without_text_of_enums(arguments)
     if value is None and type(None) in options:
         return None
+    if len(real := [option for option in options if option is not type(None)]) == 1:
+        return coerce(value, real[0])
     # A value that already has one of the types stays as it is: "3" is text for `str | int`, 3 is a number.
     for option in options:
         if isinstance(option, type) and not typing.get_origin(option) and type(value) is option:

@@ -184,7 +184,7 @@ def _text_columns(data: DataSection, task: str) -> list[str]:
 def _n_way(data: DataSection, rows: Dataset, part: str, train_seed: int, options: Mapping[str, Any]) -> EpisodeDataset:
     train = part == "train"
     query = data.query if train or data.test_query is None else data.test_query
-    columns = {"label_column": str(data.label_column), "input_column": str(data.input_column)}
+    columns: dict[str, Any] = {"label_column": data.label_column, "input_column": data.input_column}
     extra: dict[str, Any] = {}
     if data.corpus == "omniglot":
         columns = OMNIGLOT_COLUMNS

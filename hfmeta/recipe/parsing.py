@@ -132,11 +132,13 @@ def parse_tree(tree: dict[str, Any], source: str, problems: list[str] | None = N
     """
     problems = [] if problems is None else problems
     sections = _sections(tree, problems)
-    model = _section(ModelSection, sections["model"], "model", problems)
-    adapter = _section(AdapterSection, sections["adapter"], "adapter", problems) if sections["adapter"] else None
-    data = DataSection(**fill(DataSection, sections["data"], "data", problems))
-    algorithm = _algorithm(sections["algorithm"], problems)
-    training = _training(sections["training"], problems)
+    model_values = fill(ModelSection, sections["model"], "model", problems)
+    adapter_values = fill(AdapterSection, sections["adapter"], "adapter", problems) if sections["adapter"] else {}
+    model, adapter = _section(ModelSection, model_values), _section(AdapterSection, adapter_values)
+    data_values = fill(DataSection, sections["data"], "data", problems)
+    data = DataSection(**data_values)
+    algorithm, options = _algorithm(sections["algorithm"], problems)
+    training = _training(sections["training"], data, problems)
     check_data(data, model, set(sections["data"]), problems)
     metrics = check_metrics(model, sections["metrics"], problems)
     baselines = check_baselines(model, sections["baselines"], data.valid_tasks, problems)
@@ -145,18 +147,17 @@ def parse_tree(tree: dict[str, Any], source: str, problems: list[str] | None = N
         check_base(model, problems)
     if problems or model is None or algorithm is None:
         raise RecipeError(source, problems)
-    return Recipe(
-        source=source,
-        model=model,
-        adapter=adapter,
-        algorithm=algorithm,
-        algorithm_name=sections["algorithm"]["name"],
-        data=data,
-        training=training,
-        metrics=metrics,
-        baselines=baselines,
-        tree={name: copy.deepcopy(tree[name]) for name in SECTIONS if name in tree},
-    )
+    name = sections["algorithm"]["name"]
+    values = {
+        "model": model_values,
+        "adapter": adapter_values,
+        "algorithm": {"name": name, **options},
+        "data": data_values,
+        "training": training,
+        "metrics": metrics,
+        "baselines": [{name: options} if options else name for name, options in baselines.items()],
+    }
+    return Recipe(source, model, adapter, algorithm, name, data, training, metrics, baselines, copy.deepcopy(values))
 
 
 def _missing_recipe(path: Path) -> str:
@@ -194,43 +195,47 @@ def _sections(tree: dict[str, Any], problems: list[str]) -> dict[str, Any]:
     return sections
 
 
-def _section(cls: type, values: dict[str, Any], where: str, problems: list[str]) -> Any:
+def _section(cls: type, filled: dict[str, Any]) -> Any:
     """A section's dataclass, or None where a key it cannot do without is missing or wrong."""
-    filled = fill(cls, values, where, problems)
     required = [f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is dataclasses.MISSING]
     return cls(**filled) if all(name in filled for name in required) else None
 
 
-def _algorithm(section: dict[str, Any], problems: list[str]) -> Any:
+def _algorithm(section: dict[str, Any], problems: list[str]) -> tuple[Any, dict[str, Any]]:
+    """The algorithm with its options, None where it cannot be made; and the options that were given."""
     options = dict(section)
     name = options.pop("name", None)
     if not isinstance(name, str):
         problems.append(
             "algorithm.name: missing; give the name of an algorithm, such as maml (`hfmeta list` shows them)"
         )
-        return None
+        return None, {}
     try:
         cls = find_algorithm(name)
     except HfmetaError as error:
         problems.append(f"algorithm.name: {error}")
-        return None
+        return None, {}
     before = len(problems)
     filled = fill(cls, options, "algorithm", problems)
     if len(problems) > before:
-        return None
+        return None, {}
     try:
-        return cls(**filled)
+        return cls(**filled), filled
     except ValueError as error:
         problems.append(f"algorithm: {error}")
-        return None
+        return None, {}
 
 
-def _training(section: dict[str, Any], problems: list[str]) -> dict[str, Any]:
+def _training(section: dict[str, Any], data: DataSection, problems: list[str]) -> dict[str, Any]:
     """Keyword arguments of MetaConfig, tried once so that clashes between them are found before anything is built."""
     before = len(problems)
     filled = fill(MetaConfig, section, "training", problems)
     if not filled.get("output_dir"):
         problems.append("training.output_dir: missing; give the folder the run writes")
+    if filled.get("eval_strategy", "no") != "no" and not data.valid_tasks:
+        problems.append(
+            f"training.eval_strategy: {filled['eval_strategy']} needs validation tasks, but data.valid_tasks is 0"
+        )
     if len(problems) == before:
         try:
             MetaConfig(**filled)

@@ -152,7 +152,7 @@ class DataSection:
         return {key: value for key in keys if (value := getattr(self, key)) is not None}
 
 
-@dataclass(kw_only=True)
+@dataclass
 class Recipe:
     """A checked recipe; see the sections for their keys.
 
@@ -166,7 +166,7 @@ class Recipe:
         training: keyword arguments of MetaConfig.
         metrics: names of metrics, the primary one first.
         baselines: name -> options.
-        tree: the sections as written, overrides applied.
+        tree: the sections that were given, overrides applied and values converted; a recipe again when written as YAML.
     """
 
     source: str

@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
+# One worker runs all of this file: every other one would install and train again.
+pytestmark = pytest.mark.xdist_group("heavyball")
+
 FOLDER = Path(__file__).parent / "hfmeta_heavyball"
 RECIPE = """
 model: {name: hfmeta-mlp, task: regression, config: {hidden_sizes: [8, 8], init_std: 0.3}}

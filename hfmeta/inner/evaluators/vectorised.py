@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from hfmeta.inner.attention import additive_mask
+from hfmeta.inner.attention import additive_mask, twice_differentiable
 from hfmeta.inner.evaluators.looped import loss_and_logits
 from hfmeta.inner.types import Batch, Evaluation, Params
 
@@ -50,5 +50,7 @@ class BoundVmap:
             loss, logits = loss_and_logits(functional_call(self.model, own, args=(), kwargs=inputs))
             return (loss,) if logits is None else (loss, logits)
 
-        results = vmap(one, randomness="different")(params, self.inputs)
+        # The fused attention of the CPU has no batching rule either: vmap would warn and go task by task.
+        with twice_differentiable(next(iter(params.values())).device.type == "cpu"):
+            results = vmap(one, randomness="different")(params, self.inputs)
         return Evaluation(results[0], results[1] if len(results) > 1 else None)

@@ -1,0 +1,193 @@
+"""The command line: train, evaluate, adapt, list, report. Reads words, prints tables; the work is in the recipe room.
+
+Exit status 0: done; 1: the run failed; 2: bad input, told in one message, nothing written.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+from transformers.utils import logging as hub_logging
+
+from hfmeta.inner.errors import HfmetaError
+from hfmeta.recipe.adapting import adapt_checkpoint
+from hfmeta.recipe.evaluating import evaluate_checkpoint
+from hfmeta.recipe.listing import inventory
+from hfmeta.recipe.running import run_recipe
+from hfmeta.reporting.files import write_json
+from hfmeta.reporting.page import read_run, report_rows, same_episodes, write_report
+from hfmeta.reporting.tables import rich_table, rows_of_results
+
+app = typer.Typer(
+    name="hfmeta",
+    help="Meta-learn a Hugging Face model, adapt it to a task from a handful of examples, get a stock model back.",
+    no_args_is_help=True,
+    add_completion=False,
+    # A failed run shows Python's own traceback and ends with status 1.
+    pretty_exceptions_enable=False,
+)
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[section.key=value]...",
+        help="Set a key of the recipe, as in training.max_steps=100; ~section.key removes one. Values are YAML.",
+        show_default=False,
+    ),
+]
+Json = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Also write the results to this file.", dir_okay=False)
+]
+Checkpoint = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="Folder or hub id of a saved learner.")]
+
+
+@app.callback()
+def _prepare() -> None:
+    """Log what hfmeta says to standard error; only the first of several processes says it."""
+    logger = logging.getLogger("hfmeta")
+    logger.setLevel(logging.INFO if int(os.environ.get("RANK", "0")) == 0 else logging.WARNING)
+    if not any(isinstance(handler, RichHandler) for handler in logger.handlers):
+        logger.addHandler(RichHandler(console=Console(stderr=True), show_path=False, show_level=False))
+    hub_logging.disable_progress_bar()  # of loading weights; training keeps its own
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A YAML recipe; see `hfmeta list`.")],
+    overrides: Overrides = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in training.output_dir.")
+    ] = False,
+    json: Json = None,
+) -> None:
+    """Train a recipe, test it, run its baselines, and write checkpoint, results.json, plots and README.md to its output_dir."""
+    with _refusals():
+        results = run_recipe(
+            recipe,
+            overrides or [],
+            resume=resume,
+            command=_command("train", recipe, *(overrides or []), *(["--resume"] if resume else [])),
+        )
+        if results:  # empty in all processes but the first
+            _show(results, json)
+            Console().print(f"Written to {results['hyper_parameters']['training']['output_dir']}", soft_wrap=True)
+
+
+@app.command()
+def evaluate(
+    checkpoint: Checkpoint,
+    overrides: Overrides = None,
+    episodes: Annotated[int | None, typer.Option(min=1, help="Number of test tasks; the recipe's by default.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the test tasks; the recipe's by default.")] = None,
+    json: Json = None,
+) -> None:
+    """Test a saved learner on fixed tasks of its recipe; nothing is written unless --json is given."""
+    words = list(overrides or [])
+    options = [*(["--episodes", episodes] if episodes else []), *(["--seed", seed] if seed is not None else [])]
+    with _refusals():
+        command = _command("evaluate", checkpoint, *options, *words)
+        _show(evaluate_checkpoint(checkpoint, words, episodes=episodes, seed=seed, command=command), json)
+
+
+@app.command()
+def adapt(
+    checkpoint: Checkpoint,
+    support: Annotated[
+        Path, typer.Option(metavar="FILE", help="Support rows: .jsonl, .csv or .parquet with the recipe's columns.")
+    ],
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write; must be absent or empty.")],
+    steps: Annotated[int | None, typer.Option(min=0, help="Inner steps; the learner's own number by default.")] = None,
+) -> None:
+    """Adapt a saved learner to a file of examples and save a stock model (or PEFT adapter) that needs no hfmeta."""
+    with _refusals():
+        done = adapt_checkpoint(checkpoint, support, output, steps=steps)
+        classes = "" if done["classes"] is None else f", {len(done['classes'])} classes: {', '.join(done['classes'])}"
+        Console().print(
+            f"Adapted to {done['rows']} rows in {done['steps']} inner steps{classes}.\n"
+            f"Written to {done['output']}; open it with {done['open']}",
+            soft_wrap=True,
+            markup=False,
+        )
+
+
+@app.command("list")
+def list_(json: Json = None) -> None:
+    """List installed algorithms with package and version, the recipes under ./recipes, metrics and baselines."""
+    with _refusals():
+        found = inventory()
+    console = Console()
+    columns = {
+        "algorithms": ("name", "package", "version", "summary"),
+        "recipes": ("name", "algorithm", "data"),
+        "metrics": ("name", "tasks"),
+        "baselines": ("name", "summary"),
+    }
+    for title, keys in columns.items():
+        table = Table(
+            title=title.capitalize(), title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0)
+        )
+        for key in keys:
+            table.add_column(key, no_wrap=key not in ("summary", "tasks"))
+        for entry in found[title]:
+            table.add_row(*(_cell(entry[key]) for key in keys))
+        console.print(table if found[title] else f"{title.capitalize()}: none")
+        console.print()
+    if json is not None:
+        write_json(json, found)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="Output folders of finished runs.")],
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder for report.html and the plots.")] = Path("report"),
+) -> None:
+    """Show finished runs in one table, and write it with their adaptation curves as report.html and PNG files."""
+    with _refusals():
+        found = {str(folder): read_run(folder) for folder in runs}
+    console = Console()
+    console.print(rich_table(report_rows(found)))
+    if not same_episodes(found):
+        console.print("The runs were tested on different episodes.")
+    for path in write_report(found, output):
+        console.print(f"Written: {path}", soft_wrap=True)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """One message on standard error and status 2 for everything that hfmeta refuses."""
+    try:
+        yield
+    except HfmetaError as error:
+        typer.echo(f"hfmeta: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _show(results: dict[str, Any], json: Path | None) -> None:
+    console = Console()
+    episodes = results["episodes"]
+    console.print(rich_table(rows_of_results(results), title=f"Test: {episodes['count']:,} tasks"))
+    for name, entry in results["metrics"].items():
+        if entry.get("nonfinite_tasks"):
+            console.print(f"{name}: {entry['nonfinite_tasks']} tasks diverged and are left out.")
+    if json is not None:
+        write_json(json, results)
+
+
+def _command(*words: object) -> str:
+    return shlex.join(["hfmeta", *map(str, words)])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "all" if value is None else str(value)

@@ -1,0 +1,199 @@
+"""The model's part of a learner folder: stock or PEFT files out and in, names of bases that hold on other machines, strict reading.
+
+Not here: the algorithm, its tensors and `hfmeta_config.json` (checkpoint.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import transformers
+from peft import PeftModel, get_peft_model_state_dict
+from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from hfmeta.inner.errors import HfmetaError
+from hfmeta.models import AUTO_CLASSES, load_model, portable_name
+from hfmeta.publishing.files import write_json
+
+BASE = "base_model"
+ADAPTER_CONFIG, ADAPTER_TENSORS = "adapter_config.json", "adapter_model.safetensors"
+
+
+def save_model(model: Any, section: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Write a learner's model, and its base where nobody could find that again.
+
+    Args:
+        section: name, revision, pooling and num_labels of the base, where they are known.
+
+    Returns:
+        what `base` says in `hfmeta_config.json`.
+    """
+    base = {key: section.get(key) for key in ("name", "revision", "pooling", "num_labels")}
+    if not isinstance(model, PeftModel):
+        model.save_pretrained(folder)
+        return base
+    stock: Any = model.get_base_model()
+    name = save_adapter(model, folder, base["name"])
+    # A base without a name, or with values of its own, travels with the learner.
+    if not name or _outside_adapter(model):
+        stock.save_pretrained(folder / BASE)
+        _strip_adapter(model, folder / BASE)
+    if base["num_labels"] is None and _classifies(stock):
+        base["num_labels"] = stock.config.num_labels
+    return {**base, "name": name, "dtype": str(stock.dtype).removeprefix("torch."), "adapter": model.active_adapter}
+
+
+def save_adapter(model: Any, folder: Path, name: str | None = None) -> str | None:
+    """Write the active adapter into the folder itself, naming its base without a path into this machine's Python packages.
+
+    Args:
+        name: what to call the base; None: what PEFT knows.
+
+    Returns:
+        the name written, None for a base without one.
+    """
+    active = model.active_adapter
+    config = model.peft_config[active]
+    known = config.base_model_name_or_path
+    name = name or portable_name(known or model.get_base_model().name_or_path) or None
+    model.save_pretrained(str(folder), selected_adapters=[active])
+    config.base_model_name_or_path = known  # PEFT fills it in while it saves
+    own = folder / active  # PEFT gives adapters of any name but "default" a folder of their own
+    if active != "default" and own.is_dir():
+        for path in own.iterdir():
+            os.replace(path, folder / path.name)
+        shutil.rmtree(own)
+    path = folder / ADAPTER_CONFIG
+    written = json.loads(path.read_text(encoding="utf-8"))
+    old, written["base_model_name_or_path"] = written["base_model_name_or_path"], name
+    write_json(path, written)
+    card = folder / "README.md"
+    if old and name and old != name and card.is_file():
+        card.write_text(card.read_text(encoding="utf-8").replace(old, name), encoding="utf-8")
+    return name
+
+
+def save_whole(model: Any, folder: Path) -> None:
+    """Write an adapted model: a stock folder, or a PEFT adapter.
+
+    Raises:
+        HfmetaError: tensors that adapted and that an adapter's files would leave behind.
+    """
+    if not isinstance(model, PeftModel):
+        model.save_pretrained(folder)
+        return
+    if lost := _outside_adapter(model):
+        raise HfmetaError(
+            f"{', '.join(lost[:3])} can adapt but belongs to the base, so the files of the adapter would leave it behind. Name its "
+            "module in modules_to_save of the PEFT configuration, or freeze it."
+        )
+    save_adapter(model, folder)
+
+
+def read_model(folder: Path, content: dict[str, Any]) -> Any:
+    """Open the model of a learner folder, strictly.
+
+    Raises:
+        HfmetaError: files that are missing, damaged or not each other's.
+    """
+    task, base = content["task_type"], content["base"]
+    if not (folder / ADAPTER_CONFIG).is_file():
+        return read_stock(folder, task)
+    if (folder / BASE).is_dir():
+        stock = read_stock(folder / BASE, task)
+    else:
+        stock = load_model(
+            base["name"],
+            task,
+            num_labels=base["num_labels"],
+            pooling=base["pooling"],
+            revision=base["revision"],
+            torch_dtype=base.get("dtype"),
+        )
+    return _read_adapter(stock, folder, base.get("adapter") or "default")
+
+
+def read_stock(folder: Path, task: str | None) -> Any:
+    """Open a stock folder through its Auto class and refuse missing or extra tensors."""
+    if task is not None:
+        loader: Any = AUTO_CLASSES[task]
+    else:
+        config = transformers.AutoConfig.from_pretrained(folder)
+        names = [name for name in config.architectures or [] if hasattr(transformers, name)]
+        if not names:
+            raise HfmetaError(
+                f"{folder}: transformers has no class {config.architectures}; import the package that defines it."
+            )
+        loader = getattr(transformers, names[0])
+    try:
+        model, info = loader.from_pretrained(folder, output_loading_info=True, use_safetensors=True)
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        raise HfmetaError(f"the model in {folder} cannot be opened: {str(error).strip().splitlines()[0]}") from error
+    wrong = {
+        key: sorted(map(str, info[key])) for key in ("missing_keys", "unexpected_keys", "mismatched_keys") if info[key]
+    }
+    if wrong:
+        said = "; ".join(f"{key.replace('_keys', '')}: {', '.join(names[:5])}" for key, names in wrong.items())
+        raise HfmetaError(
+            f"the weights in {folder} are not those of its config.json ({said}). Save or download it again."
+        )
+    return model
+
+
+def _read_adapter(stock: Any, folder: Path, name: str) -> PeftModel:
+    path = folder / ADAPTER_TENSORS
+    try:
+        with safe_open(path, "pt") as file:
+            stored = set(file.keys())
+        model = PeftModel.from_pretrained(stock, str(folder), adapter_name=name, is_trainable=True)
+    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise HfmetaError(f"the adapter in {folder} cannot be opened: {reason}. Save or download it again.") from error
+    except KeyError as error:  # PEFT on a tensor of a module that it saves whole
+        raise HfmetaError(f"{path} does not fit {ADAPTER_CONFIG}: missing {error}. Save or download it again.") from error
+    expected = set(get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False))
+    missing, extra = sorted(expected - stored), sorted(stored - expected)
+    extra = [key for key in extra if "embed" not in key]  # PEFT adds embeddings that were resized
+    if missing or extra:
+        raise HfmetaError(
+            f"{path} does not fit {ADAPTER_CONFIG}: missing {missing[:5] or 'none'}, unexpected {extra[:5] or 'none'}. Save or "
+            "download it again."
+        )
+    return model
+
+
+def _outside_adapter(model: Any) -> list[str]:
+    """Trainable tensors that the adapter's files do not hold."""
+    prefixes = {PEFT_TYPE_TO_PREFIX_MAPPING[config.peft_type] for config in model.peft_config.values()}
+    inside = (*(f".{prefix}" for prefix in prefixes), ".modules_to_save.", ".trainable_tokens_")
+    return [
+        name
+        for name, value in model.named_parameters()
+        if value.requires_grad and not any(part in f".{name}" for part in inside)
+    ]
+
+
+def _classifies(model: nn.Module) -> bool:
+    return type(model).__name__.endswith(("ForSequenceClassification", "ForImageClassification"))
+
+
+def _strip_adapter(model: Any, folder: Path) -> None:
+    """Rewrite the base's weights under their own names: PEFT leaves its layers inside the base."""
+    weights = {}
+    prefixes = {PEFT_TYPE_TO_PREFIX_MAPPING[config.peft_type] for config in model.peft_config.values()}
+    for name, value in model.get_base_model().state_dict().items():
+        if any(f".{prefix}" in name for prefix in prefixes) or ".modules_to_save." in name:
+            continue
+        weights[name.replace(".base_layer.", ".").replace(".original_module.", ".")] = (
+            value.detach().contiguous().clone()
+        )
+    for path in folder.glob("model*.safetensors*"):  # one file, or shards and their index
+        path.unlink()
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

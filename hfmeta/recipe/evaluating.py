@@ -1,0 +1,168 @@
+"""Test a saved learner on its own: episodes from what its checkpoint says of the data, changed by overrides."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from hfmeta.algorithms import algorithm_origin
+from hfmeta.config import MetaConfig
+from hfmeta.inner.errors import HfmetaError
+from hfmeta.learner import MetaLearner
+from hfmeta.recipe.building import Build, build_model, training_arguments
+from hfmeta.recipe.data import build_episodes
+from hfmeta.recipe.errors import RecipeError
+from hfmeta.recipe.parsing import apply_overrides, parse_tree
+from hfmeta.recipe.results import device_name
+from hfmeta.recipe.running import assemble, run_baselines
+from hfmeta.recipe.schema import Recipe
+from hfmeta.trainer import MetaTrainer
+
+# What of an algorithm may differ in a test: nothing that its learned tensors depend on.
+FREE_OPTIONS = ("test_inner_steps", "tasks_per_pass", "evaluator")
+# Keys of `data` that leave the split of the tasks as it is.
+SIZES = {
+    "n_way",
+    "k_shot",
+    "support",
+    "query",
+    "test_support",
+    "test_query",
+    "test_tasks",
+    "seed",
+    "test_rotations",
+    "max_length",
+}
+FREE_TRAINING = ("per_device_eval_batch_size", "use_cpu", "bf16", "dataloader_num_workers", "disable_tqdm")
+
+
+def evaluate_checkpoint(
+    name: str,
+    overrides: Sequence[str] = (),
+    *,
+    episodes: int | None = None,
+    seed: int | None = None,
+    command: str = "",
+) -> dict[str, Any]:
+    """Test a saved learner on fixed episodes of its recipe's test tasks.
+
+    Args:
+        name: folder or hub id of a learner.
+        overrides: `data.key=value`, `metrics=[...]`, `baselines=[...]` and `algorithm.test_inner_steps=...`, among others.
+        episodes: number of test tasks, in place of the recipe's.
+        seed: seed of the test episodes, in place of the recipe's.
+        command: the command line to put into the results.
+
+    Returns:
+        results as of a run, without what belongs to training.
+
+    Raises:
+        HfmetaError: no learner there, a learner saved without a recipe, or overrides that do not fit.
+    """
+    learner = MetaLearner.from_pretrained(name)
+    changes = [*overrides]
+    changes += [] if episodes is None else [f"data.test_tasks={episodes}"]
+    changes += [] if seed is None else [f"data.seed={seed}"]
+    recipe = recipe_of_learner(learner, name, changes)
+    learner.algorithm = recipe.algorithm
+    with tempfile.TemporaryDirectory() as scratch:
+        args = training_arguments(recipe, output_dir=scratch, report_to="none")
+        made = build_episodes(recipe.data, recipe.model.task, learner.processing_class, train_seed=args.seed)
+        _check_split(learner, recipe, made.split_sha256, name)
+        trainer = MetaTrainer(learner, args)
+        built = Build(recipe, args, made, lambda: build_model(recipe, made.num_labels, args.seed), learner)
+        started = time.perf_counter()
+        scores = trainer.task_scores(made.test)
+        seconds = time.perf_counter() - started
+        results = assemble(built, scores, run_baselines(built, args.device), command)
+    return {
+        "checkpoint": name,
+        **results,
+        "seconds": {"test": round(seconds, 3)},
+        "world_size": args.world_size,
+        "device": device_name(args.device),
+    }
+
+
+def recipe_of_learner(learner: MetaLearner, name: str, overrides: Sequence[str]) -> Recipe:
+    """The recipe that a checkpoint carries, with overrides.
+
+    Args:
+        learner: the opened learner.
+        name: where it came from, for messages.
+        overrides: what to change.
+
+    Raises:
+        HfmetaError: no recipe in it, or overrides that change what was learned.
+    """
+    info = learner.info
+    if not {"model", "data", "metrics"} <= set(info):
+        raise HfmetaError(
+            f"{name} was saved without a recipe, so its test tasks are not known. Evaluate it in Python: "
+            "MetaTrainer(learner, args).evaluate(episodes)."
+        )
+    problems = [problem for word in overrides if (problem := _forbidden(word))]
+    options = learner.algorithm.to_dict()
+    tree = {
+        "model": {key: value for key, value in info["model"].items() if key != "num_labels"},
+        "adapter": info.get("adapter") or {},
+        "algorithm": {"name": _algorithm_name(learner), **options},
+        "data": info["data"],
+        "training": {"output_dir": ".", "seed": info.get("seed", MetaConfig.seed)},
+        "metrics": list(info["metrics"]),
+        # Baselines were run with the training run; a test names those it wants.
+        "baselines": [],
+    }
+    if problems:
+        raise RecipeError(name, problems)
+    changed = apply_overrides(tree, overrides, problems)
+    return parse_tree(
+        changed, source=str(info.get("recipe", name)), problems=problems, needs_base=bool(changed["baselines"])
+    )
+
+
+def with_steps(learner: MetaLearner, steps: int) -> None:
+    """Set the number of inner steps of `adapt` and of evaluation.
+
+    Args:
+        learner: changed in place.
+        steps: K, at least 0.
+
+    Raises:
+        HfmetaError: a number the algorithm refuses.
+    """
+    learner.algorithm = dataclasses.replace(learner.algorithm, test_inner_steps=steps)
+
+
+def _forbidden(word: str) -> str | None:
+    """Why an override cannot apply to a trained learner, or None."""
+    section, _, key = word.removeprefix("~").partition("=")[0].partition(".")
+    if section in ("data", "metrics", "baselines"):
+        return None
+    if section == "algorithm" and key in FREE_OPTIONS:
+        return None
+    if section == "training" and key in FREE_TRAINING:
+        return None
+    free = ", ".join([*(f"algorithm.{name}" for name in FREE_OPTIONS), *(f"training.{name}" for name in FREE_TRAINING)])
+    return f"override {word!r}: a trained learner is tested as it is; data, metrics, baselines, {free} may change"
+
+
+def _algorithm_name(learner: MetaLearner) -> str:
+    origin = algorithm_origin(type(learner.algorithm))
+    assert origin is not None, "a learner that was opened has a registered algorithm"
+    return origin[0]
+
+
+def _check_split(learner: MetaLearner, recipe: Recipe, sha256: str | None, name: str) -> None:
+    """Refuse the same data split otherwise than in training: tasks that were trained on may be among the test tasks."""
+    before, now = learner.info["data"], recipe.tree["data"]
+    changed = {key for key in {**before, **now} if before.get(key) != now.get(key)}
+    trained = learner.info.get("split", {}).get("sha256")
+    if changed <= SIZES and None not in (trained, sha256) and sha256 != trained:
+        raise HfmetaError(
+            f"the tasks of {name} are split otherwise now (hash {str(sha256)[:12]}, trained with {trained[:12]}): the data have "
+            "changed, and tasks that were trained on may be among the test tasks. Restore the data, or name other data."
+        )

@@ -1,0 +1,100 @@
+"""Checks of hfmeta/recipe/building.py."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from hfmeta.inner.errors import HfmetaError
+from hfmeta.recipe.building import build, build_model
+from hfmeta.recipe.parsing import parse_recipe
+from tiny_recipes import save_tiny_bert, text_recipe, write_recipe, write_sentences
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory):
+    return save_tiny_bert(tmp_path_factory.mktemp("bert"))
+
+
+@pytest.fixture
+def text(tmp_path, bert):
+    return write_recipe(tmp_path, text_recipe(bert, write_sentences(tmp_path / "rows.jsonl")))
+
+
+def test_a_build_has_all_that_a_run_needs_and_writes_nothing(tmp_path):
+    before = sorted(tmp_path.iterdir())
+    built = build(parse_recipe(write_recipe(tmp_path)))
+    assert sorted(tmp_path.iterdir()) == [*before, tmp_path / "recipe.yaml"]
+    assert built.learner.algorithm.inner_steps == 2
+    assert len(built.episodes.test) == 8
+    assert built.learner.encoder.to_dict() == {"task_type": "regression", "input_column": "x", "target_column": "y"}
+    assert built.args.max_steps == 4
+    assert not built.args.dataloader_pin_memory or torch.cuda.is_available()
+
+
+def test_a_new_model_is_the_same_every_time_and_depends_on_the_seed(tmp_path):
+    recipe = parse_recipe(write_recipe(tmp_path))
+    built = build(recipe)
+    first, second = built.new_model(), built.new_model()
+    for (name, a), b in zip(first.state_dict().items(), second.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    start = built.learner.model.state_dict()
+    assert all(torch.equal(value, start[name]) for name, value in first.state_dict().items())
+    other = build_model(recipe, None, seed=1)
+    assert not torch.equal(other.head.weight, first.head.weight)
+
+
+def test_the_checkpoint_is_told_what_evaluation_needs(text):
+    built = build(parse_recipe(text, ["data.split_seed=4"]))
+    info = built.learner.info
+    assert info["model"]["num_labels"] == 3
+    assert info["data"]["label_column"] == "label"
+    assert info["metrics"] == ["accuracy", "loss"]
+    assert info["split"] == {"seed": 4, "sha256": built.episodes.split_sha256}
+    assert info["seed"] == 42
+
+
+def test_an_adapter_freezes_the_base(text):
+    recipe = parse_recipe(
+        text, ["adapter={type: lora, r: 2, target_modules: [query]}", "algorithm.adapt=adapter", "~algorithm.head"]
+    )
+    model = build(recipe).learner.model
+    trainable = {name for name, value in model.named_parameters() if value.requires_grad}
+    assert any("lora_A" in name for name in trainable)
+    assert any("classifier" in name for name in trainable)
+    assert not any("embeddings" in name for name in trainable)
+    recipe = parse_recipe(
+        text, ["adapter={type: lora, train_head: false}", "algorithm.adapt=adapter", "~algorithm.head"]
+    )
+    model = build(recipe).learner.model
+    assert not any(value.requires_grad and "classifier" in name for name, value in model.named_parameters())
+
+
+def test_trainable_freezes_the_rest(text):
+    model = build(parse_recipe(text, ["model.trainable=classifier|pooler"])).learner.model
+    trainable = {
+        name.split(".")[-3] if "pooler" in name else name
+        for name, value in model.named_parameters()
+        if value.requires_grad
+    }
+    assert trainable == {"pooler", "classifier.weight", "classifier.bias"}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.trainable=nothing_of_this_name", "matches no tensor of BertForSequenceClassification"),
+        ("model.trainable=(", "is no regular expression"),
+        ("algorithm.adapt=nothing_of_this_name", "matches no trainable tensor"),
+        ("algorithm.rates=sometimes", "rates must be one of"),
+        ("data.n_way=9", "9"),
+        ("data.k_shot=99", "too few rows|too small|fewer"),
+        ("model.config={hidden_sise: 3}", "has no field hidden_sise"),
+        ("model.task=causal-lm", "label_column: N-way episodes are classification"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_written(text, override, message):
+    before = sorted(text.parent.rglob("*"))
+    with pytest.raises(HfmetaError, match=message):
+        build(parse_recipe(text, [override]))
+    assert sorted(text.parent.rglob("*")) == before
