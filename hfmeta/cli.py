@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,12 +71,7 @@ def train(
 ) -> None:
     """Train a recipe, test it, run its baselines, and write checkpoint, results.json, plots and README.md to its output_dir."""
     with _refusals():
-        results = run_recipe(
-            recipe,
-            overrides or [],
-            resume=resume,
-            command=_command("train", recipe, *(overrides or []), *(["--resume"] if resume else [])),
-        )
+        results = run_recipe(recipe, overrides or [], resume=resume)
         if results:  # empty in all processes but the first
             _show(results, json)
             Console().print(f"Written to {results['hyper_parameters']['training']['output_dir']}", soft_wrap=True)
@@ -92,11 +86,8 @@ def evaluate(
     json: Json = None,
 ) -> None:
     """Test a saved learner on fixed tasks of its recipe; nothing is written unless --json is given."""
-    words = list(overrides or [])
-    options = [*(["--episodes", episodes] if episodes else []), *(["--seed", seed] if seed is not None else [])]
     with _refusals():
-        command = _command("evaluate", checkpoint, *options, *words)
-        _show(evaluate_checkpoint(checkpoint, words, episodes=episodes, seed=seed, command=command), json)
+        _show(evaluate_checkpoint(checkpoint, overrides or [], episodes=episodes, seed=seed), json)
 
 
 @app.command()
@@ -181,10 +172,6 @@ def _show(results: dict[str, Any], json: Path | None) -> None:
             console.print(f"{name}: {entry['nonfinite_tasks']} tasks diverged and are left out.")
     if json is not None:
         write_json(json, results)
-
-
-def _command(*words: object) -> str:
-    return shlex.join(["hfmeta", *map(str, words)])
 
 
 def _cell(value: Any) -> str:

@@ -31,15 +31,18 @@ class MetaConfig(TrainingArguments):
         Raises:
             HfmetaError: gradient checkpointing, or a fully sharded model.
         """
+        # Asked first: transformers calls it activation_checkpointing from 5.23 on and warns of the older name.
+        older = self.gradient_checkpointing
+        if older or getattr(self, "activation_checkpointing", False):
+            name = "gradient_checkpointing" if older else "activation_checkpointing"
+            raise HfmetaError(
+                f"{name}=True gives a silently wrong gradient with an inner loop. Use the algorithm's "
+                'backward="recompute", which saves the same memory.'
+            )
         super().__post_init__()
         if self.remove_unused_columns:
             raise HfmetaError(
                 "remove_unused_columns=True would drop support and query from every episode; leave it False."
-            )
-        if self.gradient_checkpointing:
-            raise HfmetaError(
-                "gradient_checkpointing=True gives a silently wrong gradient with an inner loop. Use the algorithm's "
-                'backward="recompute", which saves the same memory.'
             )
         if self.fsdp:
             raise HfmetaError(

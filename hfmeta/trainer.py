@@ -21,10 +21,11 @@ from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerContro
 
 from hfmeta.algorithms import Algorithm, Maml
 from hfmeta.config import MetaConfig
-from hfmeta.episodes import EpisodeDataset, EpisodeSampler, collate_episodes
+from hfmeta.episodes import Encoder, EpisodeDataset, EpisodeSampler, collate_episodes
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner import MetaLearner
 from hfmeta.metrics import adaptation_gain, mean_ci95
+from hfmeta.models import task_type_of
 from hfmeta.publishing import load_weights_into, push_folder
 
 logger = logging.getLogger(__name__)
@@ -71,11 +72,12 @@ class MetaTrainer(Trainer):
             raise HfmetaError(
                 "fp16=True overflows in the second derivatives of an exact gradient (order=2). Use bf16=True, float32, or order=1."
             )
-        for dataset in datasets:
-            if hasattr(dataset, "set_task_type") and learner.task_type is not None:
-                dataset.set_task_type(learner.task_type)
         if learner.encoder is None:
-            learner.encoder = next((d.encoder for d in datasets if getattr(d, "encoder", None) is not None), None)
+            learner.encoder = _encoder(datasets, learner.task_type)
+        else:
+            _settle(datasets, learner.task_type)
+        if learner.processing_class is None and learner.encoder is not None:
+            learner.processing_class = learner.encoder.processing_class
         collate = next((d.collate for d in datasets if hasattr(d, "collate")), collate_episodes)
         super().__init__(
             model=learner,
@@ -202,9 +204,7 @@ class MetaTrainer(Trainer):
         if self.is_world_process_zero() and self.args.hub_strategy != "end":
             name = self.hub_model_id or self.args.hub_model_id or Path(str(self.args.output_dir)).resolve().name
             message = f"Training in progress, step {self.state.global_step}"
-            push_folder(
-                Path(checkpoint_folder), name, self.args.hub_private_repo, self.args.hub_token, message=message
-            )
+            push_folder(Path(checkpoint_folder), name, self.args.hub_private_repo, self.args.hub_token, message=message)
 
 
 class MamlTrainer(MetaTrainer):
@@ -246,7 +246,9 @@ def task_metrics(prediction: EvalPrediction) -> dict[str, float]:
         before, after = curve[finite, 0], curve[finite, -1]
         found[label], found[f"{label}_ci95"] = mean_ci95(after)
         found[f"{label}_before"], _ = mean_ci95(before)
-        found[f"{label}_gain"], found[f"{label}_gain_ci95"] = mean_ci95(adaptation_gain(before.tolist(), after.tolist()))
+        found[f"{label}_gain"], found[f"{label}_gain_ci95"] = mean_ci95(
+            adaptation_gain(before.tolist(), after.tolist())
+        )
     return found
 
 
@@ -260,8 +262,24 @@ def _learner(model: Any, algorithm: Algorithm | None, processing_class: Any, dat
         return model
     if algorithm is None:
         raise HfmetaError("pass algorithm=..., for example Maml(inner_steps=3, inner_lr=0.1), or a MetaLearner.")
-    encoder = next((d.encoder for d in datasets if getattr(d, "encoder", None) is not None), None)
-    return MetaLearner(model, algorithm, processing_class=processing_class, encoder=encoder)
+    try:
+        task_type = task_type_of(model)
+    except HfmetaError:
+        task_type = None  # a class of somebody's own, whose datasets must know
+    return MetaLearner(model, algorithm, processing_class=processing_class, encoder=_encoder(datasets, task_type))
+
+
+def _settle(datasets: list[Any], task_type: str | None) -> None:
+    """Tell datasets whose columns leave the task type open what the model's is."""
+    for dataset in datasets:
+        if hasattr(dataset, "set_task_type") and task_type is not None:
+            dataset.set_task_type(task_type)
+
+
+def _encoder(datasets: list[Any], task_type: str | None) -> Encoder | None:
+    """The encoder of the first dataset that has one."""
+    _settle(datasets, task_type)
+    return next((d.encoder for d in datasets if getattr(d, "encoder", None) is not None), None)
 
 
 def _say_what_runs(learner: MetaLearner) -> None:

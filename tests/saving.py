@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from tiny import random_batch, tiny_bert, tiny_conv4, tiny_gpt2, tiny_mlp, tiny_t5, tiny_tokenizer, tiny_vit, with_lora
 
 from hfmeta import Anil, Maml, MetaLearner, MetaSgd
+from tiny import random_batch, tiny_bert, tiny_conv4, tiny_gpt2, tiny_mlp, tiny_t5, tiny_tokenizer, tiny_vit, with_lora
 
 TEXT, IMAGE, CAUSAL, SEQ2SEQ, NUMBERS = (
     "sequence-classification",

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from saving import TEXT, same_adaptation
-from tiny import random_batch, tiny_bert, tiny_mlp, tiny_t5, tiny_tokenizer
 from transformers import AutoModelForSeq2SeqLM, EvalPrediction
 
 from hfmeta import EpisodeDataset, FixedEpisodes, HfmetaError, Maml, MamlTrainer, MetaConfig, MetaLearner, MetaTrainer
 from hfmeta.trainer import task_metrics
+from saving import TEXT, same_adaptation
+from tiny import random_batch, tiny_bert, tiny_mlp, tiny_t5, tiny_tokenizer
 
 
 def lines(seed=0, tasks=16, rows=10):
@@ -37,7 +37,9 @@ def episodes(seed=0):
 
 
 def config(folder, **options):
-    defaults = dict(per_device_train_batch_size=4, report_to="none", use_cpu=True, disable_tqdm=True, learning_rate=0.01)
+    defaults = dict(
+        per_device_train_batch_size=4, report_to="none", use_cpu=True, disable_tqdm=True, learning_rate=0.01
+    )
     return MetaConfig(output_dir=str(folder), **(defaults | options))
 
 
@@ -82,7 +84,9 @@ def test_evaluation_of_classification_has_accuracies(tmp_path):
     scores = trainer.task_scores(rows)
     assert scores["loss"].shape == scores["accuracy"].shape == (3, 3)
     assert metrics["eval_accuracy"] == pytest.approx(scores["accuracy"][:, -1].mean())
-    one = trainer.learner.scores(*({k: v.unsqueeze(0) for k, v in rows[1][half].items()} for half in ("support", "query")))
+    one = trainer.learner.scores(
+        *({k: v.unsqueeze(0) for k, v in rows[1][half].items()} for half in ("support", "query"))
+    )
     np.testing.assert_allclose(scores["loss"][1], one["loss"][0], rtol=1e-5)
 
 
@@ -99,7 +103,9 @@ def test_the_best_model_comes_back_at_the_end(tmp_path):
         greater_is_better=False,
     )
     trainer.train()
-    losses = {entry["step"]: entry["eval_query_loss"] for entry in trainer.state.log_history if "eval_query_loss" in entry}
+    losses = {
+        entry["step"]: entry["eval_query_loss"] for entry in trainer.state.log_history if "eval_query_loss" in entry
+    }
     best = min(losses, key=losses.__getitem__)
     assert Path(trainer.state.best_model_checkpoint).name == f"checkpoint-{best}"
     assert best != 8
@@ -112,7 +118,13 @@ def test_checkpoints_are_learner_folders_and_hold_no_pickles_of_ours(tmp_path):
     folder = tmp_path / "run" / "checkpoint-2"
     mine = {path.name for path in folder.iterdir()}
     resume = {"optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "training_args.bin"}
-    assert mine - resume == {"config.json", "model.safetensors", "hfmeta_config.json", "hfmeta.safetensors", "README.md"}
+    assert mine - resume == {
+        "config.json",
+        "model.safetensors",
+        "hfmeta_config.json",
+        "hfmeta.safetensors",
+        "README.md",
+    }
     assert same_adaptation(trainer.learner, MetaLearner.from_pretrained(folder), "regression")
 
 

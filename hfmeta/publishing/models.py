@@ -157,7 +157,9 @@ def _read_adapter(stock: Any, folder: Path, name: str) -> PeftModel:
         reason = str(error).strip().splitlines()[0]
         raise HfmetaError(f"the adapter in {folder} cannot be opened: {reason}. Save or download it again.") from error
     except KeyError as error:  # PEFT on a tensor of a module that it saves whole
-        raise HfmetaError(f"{path} does not fit {ADAPTER_CONFIG}: missing {error}. Save or download it again.") from error
+        raise HfmetaError(
+            f"{path} does not fit {ADAPTER_CONFIG}: missing {error}. Save or download it again."
+        ) from error
     expected = set(get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False))
     missing, extra = sorted(expected - stored), sorted(stored - expected)
     extra = [key for key in extra if "embed" not in key]  # PEFT adds embeddings that were resized

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import tempfile
 import time
 from collections.abc import Sequence
@@ -45,7 +46,6 @@ def evaluate_checkpoint(
     *,
     episodes: int | None = None,
     seed: int | None = None,
-    command: str = "",
 ) -> dict[str, Any]:
     """Test a saved learner on fixed episodes of its recipe's test tasks.
 
@@ -54,7 +54,6 @@ def evaluate_checkpoint(
         overrides: `data.key=value`, `metrics=[...]`, `baselines=[...]` and `algorithm.test_inner_steps=...`, among others.
         episodes: number of test tasks, in place of the recipe's.
         seed: seed of the test episodes, in place of the recipe's.
-        command: the command line to put into the results.
 
     Returns:
         results as of a run, without what belongs to training.
@@ -63,9 +62,11 @@ def evaluate_checkpoint(
         HfmetaError: no learner there, a learner saved without a recipe, or overrides that do not fit.
     """
     learner = MetaLearner.from_pretrained(name)
-    changes = [*overrides]
-    changes += [] if episodes is None else [f"data.test_tasks={episodes}"]
-    changes += [] if seed is None else [f"data.seed={seed}"]
+    options = {"--episodes": ("data.test_tasks", episodes), "--seed": ("data.seed", seed)}
+    given = {option: pair for option, pair in options.items() if pair[1] is not None}
+    changes = [*overrides, *(f"{key}={value}" for key, value in given.values())]
+    words = [word for option, (_, value) in given.items() for word in (option, str(value))]
+    command = shlex.join(["hfmeta", "evaluate", name, *words, *overrides])
     recipe = recipe_of_learner(learner, name, changes)
     learner.algorithm = recipe.algorithm
     with tempfile.TemporaryDirectory() as scratch:

@@ -58,7 +58,7 @@ def _described(path: Path) -> dict[str, Any]:
         name: tree.get(name) if isinstance(tree.get(name), dict) else {} for name in ("algorithm", "data")
     }
     data: dict[str, Any] = sections["data"] or {}
-    source = next((data[key] for key in ("corpus", "dataset", "path") if key in data), None)
+    source = next((data[key] for key in ("corpus", "dataset", "path") if data.get(key)), None)
     return {
         "name": str(path),
         "algorithm": (sections["algorithm"] or {}).get("name"),

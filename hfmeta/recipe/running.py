@@ -42,16 +42,13 @@ from hfmeta.recipe.writing import write_run
 from hfmeta.trainer import MetaTrainer
 
 
-def run_recipe(
-    path: str | Path, overrides: Sequence[str] = (), *, resume: bool = False, command: str | None = None
-) -> dict[str, Any]:
+def run_recipe(path: str | Path, overrides: Sequence[str] = (), *, resume: bool = False) -> dict[str, Any]:
     """Train and test what a recipe describes, and write its output folder.
 
     Args:
         path: the recipe.
         overrides: `section.key=value` and `~section.key`.
         resume: go on from the last checkpoint in the output folder.
-        command: the command line to put into the results; None: that of `hfmeta train` with these arguments.
 
     Returns:
         the results, as written to results.json.
@@ -78,7 +75,8 @@ def run_recipe(
     if not trainer.is_world_process_zero():
         return {}
     baselines = run_baselines(built, trainer.args.device)
-    results = assemble(built, scores, baselines, command or shlex.join(["hfmeta", "train", str(path), *overrides]))
+    command = shlex.join(["hfmeta", "train", str(path), *overrides, *(["--resume"] if resume else [])])
+    results = assemble(built, scores, baselines, command)
     results |= {
         "iterations": trainer.state.global_step,
         "seconds": {

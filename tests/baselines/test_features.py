@@ -8,10 +8,9 @@ from torch import nn
 
 from hfmeta.baselines import frozen_features
 from hfmeta.baselines.features import evaluating
-from hfmeta.models import mixes_rows
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.inner.evaluators.head import captured_input
-from hfmeta.models import head_of
+from hfmeta.models import head_of, mixes_rows
 from tiny import random_batch, seeded, tiny_bert, tiny_conv4, tiny_gpt2, tiny_mlp, tiny_vit
 
 

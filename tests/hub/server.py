@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _body(self) -> bytes:
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
-    def do_POST(self):  # noqa: N802
+    def do_POST(self):
         """Create a repository, announce an upload, commit, or check a card's header."""
         path, body = unquote(urlsplit(self.path).path), self._body()
         if path == "/api/repos/create":
@@ -96,11 +96,11 @@ class _Handler(BaseHTTPRequestHandler):
         sha = self.store.sha(found[1])
         return self._reply({"commitOid": sha, "commitUrl": f"{self.store.url}/{found[1]}/commit/{sha}"})
 
-    def do_HEAD(self):  # noqa: N802
+    def do_HEAD(self):
         """As GET, without the body."""
         self.do_GET()
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         """Describe a repository, list its files, or send one."""
         path = unquote(urlsplit(self.path).path)
         if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(/revision/.+|/tree/.+)?", path):
@@ -108,7 +108,9 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._missing("RepoNotFound")
             files = self.store.repos[found[1]]
             if (found[2] or "").startswith("/tree/"):
-                return self._reply([{"type": "file", "path": p, "size": len(b), "oid": _oid(b)} for p, b in files.items()])
+                return self._reply(
+                    [{"type": "file", "path": p, "size": len(b), "oid": _oid(b)} for p, b in files.items()]
+                )
             siblings = [{"rfilename": name} for name in files]
             return self._reply({"id": found[1], "sha": self.store.sha(found[1]), "siblings": siblings, "tags": []})
         if found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):

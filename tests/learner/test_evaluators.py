@@ -6,13 +6,13 @@ import logging
 
 import pytest
 import torch
-from saving import IMAGE, NUMBERS, TEXT
-from tiny import random_batch, tiny_bert, tiny_conv4, tiny_mlp, with_lora
 
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.inner.types import stack_expanded
 from hfmeta.learner.evaluators import checked_evaluator, make_evaluator
 from hfmeta.learner.moving import what_moves
+from saving import IMAGE, NUMBERS, TEXT
+from tiny import random_batch, tiny_bert, tiny_conv4, tiny_mlp, with_lora
 
 
 @pytest.mark.parametrize(

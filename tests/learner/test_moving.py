@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tiny import tiny_bert, tiny_conv4, tiny_gpt2, tiny_mlp, with_lora
 
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner.moving import linear_head, what_moves
+from tiny import tiny_bert, tiny_conv4, tiny_gpt2, tiny_mlp, with_lora
 
 TEXT = "sequence-classification"
 

@@ -11,14 +11,14 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from saving import LEARNERS, TEXT, answers, make_learner, same_adaptation, support_of
-from tiny import tiny_bert, tiny_tokenizer, with_lora
 from transformers import AutoModelForSequenceClassification
 
 from hfmeta import Algorithm, Maml, MetaLearner
 from hfmeta.episodes import build_encoder
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.publishing import load_weights_into
+from saving import LEARNERS, TEXT, answers, make_learner, same_adaptation, support_of
+from tiny import tiny_bert, tiny_tokenizer, with_lora
 
 PUBLISHABLE = {".safetensors", ".json", ".md", ".txt", ".jinja"}
 
@@ -222,7 +222,9 @@ def test_a_damaged_hfmeta_config(plain, text):
     assert "damaged" in refused(plain)
 
 
-@pytest.mark.parametrize("change", [{"format": "1"}, {"algorithm": "maml"}, {"algorithm": {"name": "maml"}}, {"base": 3}])
+@pytest.mark.parametrize(
+    "change", [{"format": "1"}, {"algorithm": "maml"}, {"algorithm": {"name": "maml"}}, {"base": 3}]
+)
 def test_a_hfmeta_config_with_values_of_the_wrong_kind(plain, change):
     edited(plain, **change)
     assert f"no usable {next(iter(change))}: it is damaged" in refused(plain)

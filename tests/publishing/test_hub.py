@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from hub.server import OWNER, Hub
 
 TESTS = Path(__file__).resolve().parents[1]

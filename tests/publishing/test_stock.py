@@ -8,9 +8,9 @@ import sys
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from saving import LEARNERS, answers, make_learner, support_of
 
 from hfmeta import MetaLearner
+from saving import LEARNERS, answers, make_learner, support_of
 
 PLAIN = ["bert", "gpt2", "t5"]
 ADAPTERS = ["bert-lora", "gpt2-lora", "t5-lora", "vit-lora"]

@@ -89,6 +89,11 @@ class Encoder(ABC):
         return None
 
     @property
+    def processing_class(self) -> Any:
+        """The tokenizer or image processor that the encoder uses, which must be saved beside its description; or None."""
+        return None
+
+    @property
     def text_columns(self) -> list[str]:
         """The columns that must hold text."""
         return []

@@ -48,6 +48,11 @@ class ImageClassificationEncoder(Encoder):
             )
         self.processor, self.labels = processor, Labels(label_names)
 
+    @property
+    def processing_class(self) -> Any:
+        """The image processor, or None."""
+        return self.processor
+
     def options(self) -> dict[str, Any]:
         """Return the stored options."""
         return {"label_names": self.labels.names}

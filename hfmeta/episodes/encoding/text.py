@@ -45,6 +45,11 @@ class SequenceClassificationEncoder(Encoder):
         return {"max_length": self.tokens.max_length, "label_names": self.labels.names}
 
     @property
+    def processing_class(self) -> Any:
+        """The tokenizer."""
+        return self.tokens.tokenizer
+
+    @property
     def text_columns(self) -> list[str]:
         """The columns that must hold text."""
         return [self.input_column]
@@ -90,6 +95,11 @@ class CausalLMEncoder(Encoder):
     def options(self) -> dict[str, Any]:
         """Return the stored options."""
         return {"max_length": self.tokens.max_length}
+
+    @property
+    def processing_class(self) -> Any:
+        """The tokenizer."""
+        return self.tokens.tokenizer
 
     @property
     def text_columns(self) -> list[str]:
@@ -152,6 +162,11 @@ class Seq2SeqLMEncoder(Encoder):
     def options(self) -> dict[str, Any]:
         """Return the stored options."""
         return {"max_length": self.tokens.max_length}
+
+    @property
+    def processing_class(self) -> Any:
+        """The tokenizer."""
+        return self.tokens.tokenizer
 
     @property
     def text_columns(self) -> list[str]:
