@@ -8,7 +8,8 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 # One thread per test process: the processes share the cores, and bit-for-bit tests need a fixed number of threads.
-TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 HF_HUB_OFFLINE=1
+# Waiting threads sleep (OMP_WAIT_POLICY), so that a machine that is busy otherwise does not slow training down many times.
+TEST_ENV := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 HF_HUB_OFFLINE=1
 COUNT_CORES := import os; print(min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()))
 
 .DEFAULT_GOAL := help
@@ -20,7 +21,7 @@ help: ## list the targets
 env: $(STAMP) ## build or renew the environment: VENV=folder (.venv), PYTHON=program (the first that is new enough)
 
 quickstart: $(STAMP) ## train on few-shot intents, adapt to an unseen task, reopen with stock transformers (minutes)
-	@HF_HUB_OFFLINE=1 $(PY) recipes/quickstart/quickstart.py
+	@OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1 $(PY) recipes/quickstart/quickstart.py
 
 test: lint ## lint, type check and run the tests in parallel (WORKERS=n sets how many processes)
 	@workers="$(WORKERS)"; [ -n "$$workers" ] || workers=$$($(PY) -c '$(COUNT_CORES)'); \

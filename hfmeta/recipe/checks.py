@@ -240,6 +240,8 @@ def _check_parts(data: DataSection, problems: list[str]) -> None:
             continue
         unknown = [str(part) for part in value if part not in PARTS]
         absent = [part for part in ("train", "test") if part not in value]
+        if "valid" not in value and data.valid_tasks:
+            problems.append(f"data.{key}: there is no valid part; name one, or set data.valid_tasks to 0")
         if unknown or absent:
             problems.append(
                 f"data.{key}: expected the parts train, valid (may be left out) and test, received {list(value)}"

@@ -80,16 +80,18 @@ def build_episodes(data: DataSection, task: str, processing_class: Any, train_se
     options: dict[str, Any] = {"processing_class": processing_class, "task_type": task, "too_small": data.too_small}
     if task in TEXT:
         options["max_length"] = data.max_length
-    if data.by_label:
-        made = {part: _n_way(data, rows, part, train_seed, options) for part, rows in tables.items()}
-        num_labels: int | None = data.n_way
-    else:
-        names = _label_names(data, tables) if task in CLASSIFICATION else None
-        made = {
-            part: _by_task(data, rows, part, train_seed, options | {"label_names": names})
-            for part, rows in tables.items()
-        }
-        num_labels = None if names is None else len(names)
+    num_labels: int | None = data.n_way
+    make = _n_way
+    if not data.by_label:
+        make = _by_task
+        options["label_names"] = _label_names(data, tables) if task in CLASSIFICATION else None
+        num_labels = len(options["label_names"]) if task in CLASSIFICATION else None
+    made = {}
+    for part, rows in tables.items():
+        try:
+            made[part] = make(data, rows, part, train_seed, options)
+        except EpisodeError as error:
+            raise EpisodeError(f"data, {part} part: {error}") from error
     split = {part: [str(name) for name in one.task_names] for part, one in made.items()}
     return _episodes(data, made["train"], made.get("valid"), made["test"], num_labels, split)
 
@@ -139,8 +141,6 @@ def _own_tables(data: DataSection, task: str, parts: list[str]) -> dict[str, Dat
         total = sum(shares.values())  # without validation tasks its share goes to the others
         sizes = {part: share / total for part, share in shares.items()}
         tables = split_rows(rows, group, split_tasks(rows.unique(group), sizes, data.split_seed))
-    elif "valid" in parts and "valid" not in tables:
-        raise EpisodeError("data: there is no valid part; name one, or set valid_tasks to 0.")
     check_disjoint(tables, group)
     return tables
 

@@ -73,7 +73,7 @@ def evaluate_checkpoint(
         args = training_arguments(recipe, output_dir=scratch, report_to="none")
         made = build_episodes(recipe.data, recipe.model.task, learner.processing_class, train_seed=args.seed)
         _check_split(learner, recipe, made.split_sha256, name)
-        trainer = MetaTrainer(learner, args)
+        trainer = MetaTrainer(learner, args, eval_dataset=made.test)
         built = Build(recipe, args, made, lambda: build_model(recipe, made.num_labels, args.seed), learner)
         started = time.perf_counter()
         scores = trainer.task_scores(made.test)

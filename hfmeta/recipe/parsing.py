@@ -21,6 +21,8 @@ from hfmeta.recipe.coercion import fill
 from hfmeta.recipe.errors import RecipeError, closest
 from hfmeta.recipe.schema import SECTIONS, AdapterSection, DataSection, ModelSection, Recipe
 
+# Arguments that scripts around the Trainer read, and nothing here does.
+UNUSED_TRAINING = {"do_train", "do_eval", "do_predict", "resume_from_checkpoint"}
 # Sections that are mappings; the other two are lists of names.
 MAPPINGS = ("model", "adapter", "algorithm", "data", "training")
 
@@ -230,6 +232,11 @@ def _training(section: dict[str, Any], data: DataSection, problems: list[str]) -
     """Keyword arguments of MetaConfig, tried once so that clashes between them are found before anything is built."""
     before = len(problems)
     filled = fill(MetaConfig, section, "training", problems)
+    for key in sorted(UNUSED_TRAINING & set(section)):
+        filled.pop(key, None)
+        problems.append(
+            f"training.{key}: `hfmeta train` decides this itself (--resume goes on from a checkpoint); leave it out"
+        )
     if not filled.get("output_dir"):
         problems.append("training.output_dir: missing; give the folder the run writes")
     if filled.get("eval_strategy", "no") != "no" and not data.valid_tasks:

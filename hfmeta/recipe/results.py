@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -11,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner import MetaLearner
 from hfmeta.metrics import mean_ci95, paired_difference
 from hfmeta.recipe.baselines import BaselineScores
@@ -25,17 +25,10 @@ def summary(scores: Scores) -> dict[str, Any]:
     """Mean over tasks, half width of its 95 % interval, and the number of tasks.
 
     Args:
-        scores: [T]; tasks that are not finite are left out and counted as `nonfinite_tasks`.
-
-    Raises:
-        HfmetaError: no task is finite.
+        scores: [T]; tasks that are not finite are left out and counted as `nonfinite_tasks`; where none is left the mean is NaN.
     """
     finite = np.isfinite(scores)
-    if not finite.any():
-        raise HfmetaError(
-            f"none of the {len(scores)} tasks has a finite score: the inner loop diverges. Lower inner_lr."
-        )
-    mean, ci95 = mean_ci95(scores[finite])
+    mean, ci95 = mean_ci95(scores[finite]) if finite.any() else (math.nan, math.nan)
     entry: dict[str, Any] = {"mean": mean, "ci95": ci95 if np.isfinite(ci95) else None, "tasks": int(finite.sum())}
     if not finite.all():
         entry["nonfinite_tasks"] = int((~finite).sum())

@@ -98,4 +98,5 @@ def markdown_table(rows: Sequence[Row]) -> str:
 
 
 def _row(name: str, metric: str, entry: Mapping[str, Any]) -> Row:
-    return Row(name, metric, float(entry["mean"]), entry.get("ci95"), int(entry["tasks"]))
+    mean = math.nan if entry["mean"] is None else float(entry["mean"])  # null: no task had a finite score
+    return Row(name, metric, mean, entry.get("ci95"), int(entry["tasks"]))

@@ -16,7 +16,7 @@ from truth import outer_gradient, relative_gap
 
 def test_gradient_checkpointing_is_refused(tmp_path):
     model = tiny_bert()
-    model.gradient_checkpointing_enable()
+    model.activation_checkpointing_enable()
     with pytest.raises(HfmetaError, match="the model has gradient checkpointing on"):
         MetaLearner(model, Maml())
     with pytest.raises(HfmetaError, match="gradient_checkpointing=True gives a silently wrong gradient"):

@@ -90,6 +90,7 @@ def test_everything_wrong_is_told_at_once(path):
             ["training.load_best_model_at_end=true", "training.save_strategy=steps"],
             "training: --load_best_model_at_end requires",
         ),
+        (["training.resume_from_checkpoint=x"], "training.resume_from_checkpoint: `hfmeta train` decides this itself"),
         (["~model.name"], "model.name: missing; give text"),
         (
             ["model.name=package:no_such_package_here"],
@@ -227,6 +228,10 @@ class TestTables:
             (["data.shares={train: 0.5, test: 0.4}"], "data.shares: expected positive shares that sum to 1"),
             (["data.shares={train: 1.0}"], "data.shares: expected the parts train"),
             (["data.rotations=true"], "data.rotations: not used with path; leave it out"),
+            (
+                ["data.shares={train: 0.5, test: 0.5}"],
+                "data.shares: there is no valid part; name one, or set data.valid_tasks to 0",
+            ),
             (["data.n_way=1"], "data.n_way: expected at least 2, received 1"),
         ],
     )
