@@ -71,7 +71,8 @@ class DataSection:
 
     Args:
         corpus: a named corpus; or
-        path: a .jsonl, .csv or .parquet file (relative to the working directory) whose tasks are split by `shares`, or `{train: file, valid: file, test: file}`; or
+        path: a .jsonl, .csv or .parquet file (relative to the working directory) whose tasks are split by `shares`, or
+            `{train: file, valid: file, test: file}`; or
         dataset: hub id or folder for `datasets.load_dataset`.
         config: the dataset's configuration name.
         revision: the dataset's branch, tag or commit.

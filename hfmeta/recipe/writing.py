@@ -46,12 +46,13 @@ def write_run(
         log_history: the trainer's.
     """
     metric = results["primary_metric"]
+    unit = "mean squared error" if built.recipe.model.task == "regression" else "nats"
     header = f"# Written by: {results['command']}\n# Overrides applied. Run it again: hfmeta train recipe.yaml\n"
     write_text(output / "recipe.yaml", header + yaml.safe_dump(built.recipe.tree, sort_keys=False, allow_unicode=True))
     if built.episodes.split is not None:
         save_split(built.episodes.split, output / "split.json", built.recipe.data.split_seed)
     write_json(output / "per_task.json", per_task(results, scores, baselines))
-    learning_curve(log_history, EVAL_NAMES[METRICS[metric][0]], output / "learning_curve.png")
+    learning_curve(log_history, EVAL_NAMES[METRICS[metric][0]], output / "learning_curve.png", unit)
     adaptation_curve(
         {results["algorithm"]["name"]: results["adaptation_curve"][metric]},
         metric,

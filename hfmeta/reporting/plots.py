@@ -30,51 +30,44 @@ def axis_label(metric: str) -> str:
     name = metric.replace("_", " ")
     if is_fraction(metric):
         return f"{name} (%)"
-    return {"loss": "query loss (nats; squared error for regression)", "mse": "mean squared error"}.get(metric, name)
+    return {"loss": "query loss", "mse": "mean squared error"}.get(metric, name)
 
 
-def learning_curve(log_history: Iterable[Mapping[str, Any]], metric: str, path: str | Path) -> Path:
-    """Draw training loss and validation metric against the outer step.
+def learning_curve(log_history: Iterable[Mapping[str, Any]], metric: str, path: str | Path, unit: str = "nats") -> Path:
+    """Draw training loss and validation metric against the outer step; a fraction gets an axis of its own on the right.
 
     Args:
         log_history: `trainer.state.log_history`: dicts with `step` and `loss`, or `eval_<metric>`.
-        metric: the validation metric shown on the right, such as `accuracy`.
+        metric: the validation metric, such as `accuracy` or `query_loss`.
         path: the PNG to write.
+        unit: unit of the loss.
 
     Returns:
         the path written.
     """
     history = list(log_history)
-    figure, axis = _figure()
+    figure, left = _figure()
+    left.set(xlabel="outer step", ylabel=f"query loss ({unit})", title="Learning curve")
     training = [(entry["step"], entry["loss"]) for entry in history if "loss" in entry and "step" in entry]
     if training:
-        axis.plot(*zip(*training, strict=True), color=COLOURS[0], label="training loss (query set, after adaptation)")
-    key = f"eval_{metric}"
+        left.plot(*zip(*training, strict=True), color=COLOURS[0], label="training loss (query set, after adaptation)")
+        if min(value for _, value in training) > 0:
+            left.set_yscale("log")
+    key, axes = f"eval_{metric}", [left]
     validation = [entry for entry in history if key in entry and "step" in entry]
-    axis.set(xlabel="outer step", ylabel=axis_label("loss"))
-    if training and min(value for _, value in training) > 0:
-        axis.set_yscale("log")
-    lines = list(axis.get_lines())
     if validation:
-        right = axis.twinx()
+        if is_fraction(metric):
+            axes.append(left.twinx())
+            axes[-1].set_ylabel(f"validation {axis_label(metric)}")
         scale = 100.0 if is_fraction(metric) else 1.0
         steps = [entry["step"] for entry in validation]
         values = [entry[key] * scale for entry in validation]
         intervals = [entry.get(f"{key}_ci95", 0.0) * scale for entry in validation]
-        _band(
-            right,
-            steps,
-            values,
-            intervals,
-            COLOURS[1],
-            f"validation {metric.replace('_', ' ')} (95 % interval)",
-            marker="o",
-        )
-        right.set_ylabel(f"validation {axis_label(metric)}")
-        lines += right.get_lines()
+        label = f"validation {metric.replace('_', ' ')} (95 % interval)"
+        _band(axes[-1], steps, values, intervals, COLOURS[1], label, marker="o")
+    lines = [line for axis in axes for line in axis.get_lines()]
     if lines:
-        axis.legend(lines, [str(line.get_label()) for line in lines], loc="best", fontsize=8)
-    axis.set_title("Learning curve")
+        axes[-1].legend(lines, [str(line.get_label()) for line in lines], loc="best", fontsize=8)
     return _save(figure, path)
 
 

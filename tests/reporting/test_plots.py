@@ -30,6 +30,12 @@ def test_learning_curve_is_drawn(tmp_path):
     assert _is_drawn(path)
 
 
+def test_a_validation_loss_shares_the_axis(tmp_path):
+    history = [{"step": 10, "loss": 1.2}, {"step": 20, "loss": 0.8}, {"step": 20, "eval_query_loss": 0.7}]
+    assert _is_drawn(learning_curve(history, "query_loss", tmp_path / "curve.png", "mean squared error"))
+    assert _is_drawn(learning_curve([{"step": 1, "loss": -0.5}], "query_loss", tmp_path / "negative.png"))
+
+
 def test_learning_curve_of_an_empty_history_is_an_empty_plot(tmp_path):
     assert learning_curve([], "loss", tmp_path / "curve.png").stat().st_size > 1000
 
@@ -52,7 +58,7 @@ def test_many_curves_reuse_colours(tmp_path):
 
 def test_axis_labels_have_units():
     assert axis_label("accuracy") == "accuracy (%)"
-    assert "nats" in axis_label("loss")
+    assert axis_label("loss") == "query loss"
     assert axis_label("mse") == "mean squared error"
     assert axis_label("exact_match") == "exact match (%)"
     assert axis_label("mean_reward") == "mean reward"
