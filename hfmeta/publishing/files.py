@@ -32,6 +32,8 @@ def written_together(folder: Path, last: str | None = None) -> Iterator[Path]:
         for path in files:
             target = folder / path.relative_to(temporary)
             target.parent.mkdir(parents=True, exist_ok=True)
+            # safetensors makes files that only their owner reads; they get what their folder grants.
+            path.chmod(target.parent.stat().st_mode & 0o666)
             os.replace(path, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -56,3 +56,12 @@ def test_json_is_readable(tmp_path):
     assert json.loads(text) == {"ä": [1, None]}
     assert "ä" in text
     assert text.endswith("\n")
+
+
+def test_files_get_the_rights_that_their_folder_grants(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir(mode=0o750)
+    with written_together(folder) as temporary:
+        (temporary / "private").write_text("made by a library that thinks of one reader only")
+        (temporary / "private").chmod(0o600)
+    assert (folder / "private").stat().st_mode & 0o777 == folder.stat().st_mode & 0o666
