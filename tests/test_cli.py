@@ -77,7 +77,7 @@ def test_help_is_complete():
 def test_train_shows_a_table_and_writes_its_results(trained):
     room, result = trained
     assert "Test: 4 tasks" in result.stdout
-    for name in ("before adaptation", "frozen ncm", "maml"):
+    for name in ("class means", "frozen ncm", "maml"):
         assert name in result.stdout
     assert f"Written to {room / 'out'}" in result.stdout
     written = json.loads((room / "train.json").read_text(encoding="utf-8"))

@@ -66,7 +66,10 @@ def rows_of_results(results: Mapping[str, Any], label: str | None = None) -> lis
     metrics = results["metrics"]
     rows = []
     if f"{primary}_before" in metrics:
-        rows.append(_row("before adaptation", primary, metrics[f"{primary}_before"]))
+        # Prototypes are made from the support set, so what comes before the first inner step has seen the task already.
+        made = results["algorithm"].get("head") == "prototype"
+        name = f"{label}, class means alone" if made else "before adaptation"
+        rows.append(_row(name, primary, metrics[f"{primary}_before"]))
     rows += [_row(name.replace("_", " "), primary, entry) for name, entry in results.get("baselines", {}).items()]
     return [*rows, _row(label, primary, metrics[primary])]
 

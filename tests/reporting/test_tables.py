@@ -37,6 +37,11 @@ def test_rows_of_a_run_end_with_the_learner():
     assert rows_of_results(RESULTS, label="ours")[-1].name == "ours"
 
 
+def test_class_means_are_not_called_before_adaptation():
+    results = {**RESULTS, "algorithm": {**RESULTS["algorithm"], "head": "prototype"}}
+    assert rows_of_results(results)[0].name == "maml, class means alone"
+
+
 def test_a_run_in_which_every_task_diverged_is_shown_as_such():
     entry = {"mean": None, "ci95": None, "tasks": 0, "nonfinite_tasks": 9}
     (row,) = rows_of_results({"primary_metric": "mse", "algorithm": {"name": "maml"}, "metrics": {"mse": entry}})
