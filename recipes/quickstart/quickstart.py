@@ -6,6 +6,7 @@ from an installed package.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from hfmeta.recipe import run_recipe
 from hfmeta.recipe.adapting import adapt_checkpoint
 from hfmeta.reporting.tables import rich_table, rows_of_results
 
-HERE = Path(__file__).resolve().parent
+# Relative, so that the results name the recipe and not a folder of this machine.
+HERE = Path(os.path.relpath(Path(__file__).resolve().parent))
 OUT = Path("out/quickstart")
 SENTENCES = ["may i borrow it until next month", "when do you shut on friday", "there is ink all over chapter two"]
 
