@@ -41,15 +41,69 @@ def head_features(model: nn.Module, head: nn.Module, batch: Batch) -> Tensor:
     """
     labels = batch["labels"]
     inputs = {name: value.flatten(0, 1) for name, value in batch.items() if name != "labels"}
+    distinct, where = _distinct(inputs)
+    passes = _of_like_length(distinct)
+    found = [_features(model, head, distinct if rows is None else _trimmed(distinct, rows)) for rows in passes]
+    features = found[0] if passes[0] is None else torch.cat(found)[torch.argsort(torch.cat(passes))]
+    return (features if where is None else features[where]).unflatten(0, labels.shape[:2])
+
+
+def _features(model: nn.Module, head: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
+    count = next(iter(inputs.values())).shape[0]
     with captured_input(head) as seen:
         model(**inputs)
-    if len(seen) != 1 or seen[0].dim() != 2 or seen[0].shape[0] != labels.shape[0] * labels.shape[1]:
+    if len(seen) != 1 or seen[0].dim() != 2 or seen[0].shape[0] != count:
         shapes = [list(value.shape) for value in seen]
         raise HfmetaError(
-            f"the head was given inputs of shape {shapes} for {labels.shape[0] * labels.shape[1]} rows; features need one vector "
-            'a row. Use head="shared" or "zero" with this model, and another evaluator.'
+            f"the head was given inputs of shape {shapes} for {count} rows; features need one vector a row. "
+            'Use head="shared" or "zero" with this model, and another evaluator.'
         )
-    return seen[0].unflatten(0, labels.shape[:2])
+    return seen[0]
+
+
+def _distinct(inputs: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor | None]:
+    """In evaluation, rows of tokens that occur more than once (in many tasks, say) pass through the body once.
+
+    Returns:
+        the distinct rows, and for every row which of them it is (None: all rows as they were).
+    """
+    shapes = {tuple(value.shape) for value in inputs.values()}
+    if torch.is_grad_enabled() or len(shapes) > 1 or any(v.dim() != 2 or v.is_floating_point() for v in inputs.values()):
+        return inputs, None
+    together = torch.cat([value.long() for value in inputs.values()], 1)
+    rows, where = torch.unique(together, dim=0, return_inverse=True)
+    if len(rows) == len(together):
+        return inputs, None
+    columns = rows.split(next(iter(inputs.values())).shape[1], 1)
+    return {name: column.to(inputs[name].dtype) for name, column in zip(inputs, columns, strict=True)}, where
+
+
+ROWS_PER_PASS = 24
+"""Rows of like length that pass a text model together on a CPU: 120 questions of BANKING77 take 0.4 of the time of one padded pass."""
+
+
+def _of_like_length(inputs: dict[str, Tensor]) -> list[Any]:
+    """Row indices in passes of like length, or `[None]` for all rows at once (no tokens, few rows, or a GPU, which fills up better)."""
+    mask = inputs.get("attention_mask")
+    if mask is None or mask.dim() != 2 or mask.shape[0] <= ROWS_PER_PASS or mask.device.type != "cpu":
+        return [None]
+    by_length = torch.argsort(_lengths(mask), stable=True)
+    return list(by_length.split(ROWS_PER_PASS))
+
+
+def _lengths(mask: Tensor) -> Tensor:
+    """Position after the last attended token of each row, `[rows]`."""
+    return (mask.ne(0) * torch.arange(1, mask.shape[1] + 1, device=mask.device)).amax(1)
+
+
+def _trimmed(inputs: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+    """Some rows, without the columns that none of them attends to."""
+    mask = inputs["attention_mask"]
+    longest = int(_lengths(mask[rows]).max().clamp_min(1))
+    return {
+        name: value[rows, :longest] if value.dim() == 2 and value.shape[1] == mask.shape[1] else value[rows]
+        for name, value in inputs.items()
+    }
 
 
 class Head:

@@ -98,3 +98,47 @@ def test_a_head_that_is_not_called_exactly_once_is_refused(calls, shapes):
     model = Odd()
     with pytest.raises(HfmetaError, match=f"inputs of shape {shapes} for 10 rows"):
         head_features(model, model.head, random_batch("regression", T=2)["support"])
+
+
+def ragged_batch(tasks=3, rows=12, width=20):
+    """Token rows of 3 to `width` tokens, `[T, rows, width]`, some of them twice."""
+    dice = torch.Generator().manual_seed(7)
+    ids = torch.randint(1, 50, (tasks, rows, width), generator=dice)
+    lengths = torch.randint(3, width + 1, (tasks, rows, 1), generator=dice)
+    mask = (torch.arange(width) < lengths).long()
+    ids, labels = ids * mask, torch.zeros(tasks, rows, dtype=torch.int64)
+    ids[1, :4], mask[1, :4] = ids[0, :4], mask[0, :4]
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def seen_by(model):
+    """The number of rows and of tokens of every pass through a model."""
+    passes = []
+    model.register_forward_pre_hook(lambda _, args, kwargs: passes.append(kwargs["input_ids"].shape), with_kwargs=True)
+    return passes
+
+
+def test_rows_of_like_length_pass_together_and_the_gradient_is_that_of_one_padded_pass():
+    model, batch = tiny_bert(dtype=torch.float64).eval(), ragged_batch()
+    inputs = {name: value.flatten(0, 1) for name, value in batch.items() if name != "labels"}
+    expected = model.bert(**inputs).pooler_output
+    passes = seen_by(model)
+    found = head_features(model, model.classifier, batch)
+    assert len(passes) == 2 and sum(rows for rows, _ in passes) == 36 and passes[0][1] < passes[1][1]
+    torch.testing.assert_close(found.flatten(0, 1), expected, rtol=1e-10, atol=1e-12)
+    words = model.get_input_embeddings().weight
+    weights = torch.linspace(-1, 1, expected.numel(), dtype=torch.float64).view_as(expected)
+    by_one, by_two = (
+        torch.autograd.grad((value.reshape_as(weights) * weights).sum(), [words])[0] for value in (expected, found)
+    )
+    torch.testing.assert_close(by_two, by_one, rtol=1e-10, atol=1e-12)
+
+
+def test_in_evaluation_a_row_that_several_tasks_have_passes_once():
+    model, batch = tiny_bert(dtype=torch.float64).eval(), ragged_batch()
+    expected = head_features(model, model.classifier, batch)
+    passes = seen_by(model)
+    with torch.no_grad():
+        found = head_features(model, model.classifier, batch)
+    assert sum(rows for rows, _ in passes) == 32
+    torch.testing.assert_close(found, expected.detach(), rtol=1e-10, atol=1e-12)
