@@ -27,7 +27,7 @@ test: lint ## lint, type check and run the tests in parallel (WORKERS=n sets how
 	@workers="$(WORKERS)"; [ -n "$$workers" ] || workers=$$($(PY) -c '$(COUNT_CORES)'); \
 	echo "pytest, $$workers processes"; $(TEST_ENV) $(PY) -m pytest -n "$$workers" --dist loadgroup
 
-test-long: $(STAMP) ## the long campaigns (hours)
+test-long: $(STAMP) ## the tests marked long, which `make test` leaves out; some fetch packages with pip
 	@$(TEST_ENV) $(PY) -m pytest -m long -rs
 
 lint: $(STAMP) ## ruff (rules and format) and mypy

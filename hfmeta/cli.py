@@ -1,6 +1,9 @@
 """The command line: train, evaluate, adapt, list, report. Reads words, prints tables; the work is in the recipe room.
 
 Exit status 0: done; 1: the run failed; 2: bad input, told in one message, nothing written.
+
+Each command imports what it runs, and nothing heavy is imported before: torch, transformers and PEFT take seconds, and help and
+misspelt words need none of them.
 """
 
 from __future__ import annotations
@@ -16,16 +19,6 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
-from transformers.utils import logging as hub_logging
-
-from hfmeta.inner.errors import HfmetaError
-from hfmeta.recipe.adapting import adapt_checkpoint
-from hfmeta.recipe.evaluating import evaluate_checkpoint
-from hfmeta.recipe.listing import inventory
-from hfmeta.recipe.running import run_recipe
-from hfmeta.reporting.files import write_json
-from hfmeta.reporting.page import read_run, report_rows, same_episodes, write_report
-from hfmeta.reporting.tables import rich_table, rows_of_results
 
 app = typer.Typer(
     name="hfmeta",
@@ -57,7 +50,6 @@ def _prepare() -> None:
     logger.setLevel(logging.INFO if int(os.environ.get("RANK", "0")) == 0 else logging.WARNING)
     if not any(isinstance(handler, RichHandler) for handler in logger.handlers):
         logger.addHandler(RichHandler(console=Console(stderr=True), show_path=False, show_level=False))
-    hub_logging.disable_progress_bar()  # of loading weights; training keeps its own
 
 
 @app.command()
@@ -71,6 +63,9 @@ def train(
 ) -> None:
     """Train a recipe, test it, run its baselines, and write checkpoint, results.json, plots and README.md to its output_dir."""
     with _refusals():
+        from hfmeta.recipe.running import run_recipe
+
+        _hide_loading_bars()
         results = run_recipe(recipe, overrides or [], resume=resume)
         if results:  # empty in all processes but the first
             _show(results, json)
@@ -87,6 +82,9 @@ def evaluate(
 ) -> None:
     """Test a saved learner on fixed tasks of its recipe; nothing is written unless --json is given."""
     with _refusals():
+        from hfmeta.recipe.evaluating import evaluate_checkpoint
+
+        _hide_loading_bars()
         _show(evaluate_checkpoint(checkpoint, overrides or [], episodes=episodes, seed=seed), json)
 
 
@@ -101,6 +99,9 @@ def adapt(
 ) -> None:
     """Adapt a saved learner to a file of examples and save a stock model (or PEFT adapter) that needs no hfmeta."""
     with _refusals():
+        from hfmeta.recipe.adapting import adapt_checkpoint
+
+        _hide_loading_bars()
         done = adapt_checkpoint(checkpoint, support, output, steps=steps)
         classes = "" if done["classes"] is None else f", {len(done['classes'])} classes: {', '.join(done['classes'])}"
         Console().print(
@@ -115,6 +116,8 @@ def adapt(
 def list_(json: Json = None) -> None:
     """List installed algorithms with package and version, the recipes under ./recipes, metrics and baselines."""
     with _refusals():
+        from hfmeta.recipe.listing import inventory
+
         found = inventory()
     console = Console()
     columns = {
@@ -133,8 +136,7 @@ def list_(json: Json = None) -> None:
             table.add_row(*(_cell(entry[key]) for key in keys))
         console.print(table if found[title] else f"{title.capitalize()}: none")
         console.print()
-    if json is not None:
-        write_json(json, found)
+    _write(json, found)
 
 
 @app.command()
@@ -144,6 +146,9 @@ def report(
 ) -> None:
     """Show finished runs in one table, and write it with their adaptation curves as report.html and PNG files."""
     with _refusals():
+        from hfmeta.reporting.page import read_run, report_rows, same_episodes, write_report
+        from hfmeta.reporting.tables import rich_table
+
         found = {str(folder): read_run(folder) for folder in runs}
     console = Console()
     console.print(rich_table(report_rows(found)))
@@ -156,6 +161,8 @@ def report(
 @contextmanager
 def _refusals() -> Iterator[None]:
     """One message on standard error and status 2 for everything that hfmeta refuses."""
+    from hfmeta.inner.errors import HfmetaError
+
     try:
         yield
     except HfmetaError as error:
@@ -163,15 +170,30 @@ def _refusals() -> Iterator[None]:
         raise typer.Exit(2) from None
 
 
+def _hide_loading_bars() -> None:
+    """No progress bar for loading weights; training keeps its own."""
+    from transformers.utils import logging as hub_logging
+
+    hub_logging.disable_progress_bar()
+
+
 def _show(results: dict[str, Any], json: Path | None) -> None:
+    from hfmeta.reporting.tables import rich_table, rows_of_results
+
     console = Console()
     episodes = results["episodes"]
     console.print(rich_table(rows_of_results(results), title=f"Test: {episodes['count']:,} tasks"))
     for name, entry in results["metrics"].items():
         if entry.get("nonfinite_tasks"):
             console.print(f"{name}: {entry['nonfinite_tasks']} tasks diverged and are left out.")
-    if json is not None:
-        write_json(json, results)
+    _write(json, results)
+
+
+def _write(path: Path | None, results: dict[str, Any]) -> None:
+    if path is not None:
+        from hfmeta.reporting.files import write_json
+
+        write_json(path, results)
 
 
 def _cell(value: Any) -> str:

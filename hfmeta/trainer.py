@@ -19,13 +19,14 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from hfmeta.algorithms import Algorithm, Maml
+from hfmeta.algorithms import Algorithm, Cmaml, Maml
 from hfmeta.config import MetaConfig
 from hfmeta.episodes import Encoder, EpisodeDataset, EpisodeSampler, collate_episodes
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner import MetaLearner
 from hfmeta.metrics import adaptation_gain, mean_ci95
 from hfmeta.models import task_type_of
+from hfmeta.phases import Phases
 from hfmeta.publishing import load_weights_into, push_folder
 
 logger = logging.getLogger(__name__)
@@ -91,6 +92,8 @@ class MetaTrainer(Trainer):
             **others,
         )
         self.learner = learner
+        if learner.private is not None:
+            self.add_callback(Phases(self))
         _say_what_runs(learner)
 
     # ---- data ---------------------------------------------------------------------------------------------------------
@@ -213,6 +216,15 @@ class MamlTrainer(MetaTrainer):
     def __init__(self, model: Any, args: TrainingArguments | None = None, **others: Any):
         if not isinstance(model, MetaLearner) and others.get("algorithm") is None:
             others["algorithm"] = Maml()
+        super().__init__(model, args, **others)
+
+
+class CmamlTrainer(MetaTrainer):
+    """MetaTrainer whose algorithm is CMAML unless another is given; the three phases are one run (see hfmeta.phases)."""
+
+    def __init__(self, model: Any, args: TrainingArguments | None = None, **others: Any):
+        if not isinstance(model, MetaLearner) and others.get("algorithm") is None:
+            others["algorithm"] = Cmaml()
         super().__init__(model, args, **others)
 
 

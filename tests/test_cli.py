@@ -14,7 +14,7 @@ import pytest
 from rich.logging import RichHandler
 from typer.testing import CliRunner
 
-import hfmeta.cli
+import hfmeta.recipe.running
 from hfmeta.cli import app
 from tiny_recipes import save_tiny_bert, text_recipe, write_recipe, write_sentences
 
@@ -197,14 +197,14 @@ def test_a_failed_run_ends_with_status_1(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("the disk is full")
 
-    monkeypatch.setattr(hfmeta.cli, "run_recipe", fail)
+    monkeypatch.setattr(hfmeta.recipe.running, "run_recipe", fail)
     result = run("train", write_recipe(tmp_path))
     assert result.exit_code == 1
     assert isinstance(result.exception, RuntimeError)
 
 
 def test_other_processes_say_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(hfmeta.cli, "run_recipe", lambda *_, **__: {})
+    monkeypatch.setattr(hfmeta.recipe.running, "run_recipe", lambda *_, **__: {})
     monkeypatch.setenv("RANK", "1")
     result = run("train", write_recipe(tmp_path), "--json", tmp_path / "r.json")
     assert result.exit_code == 0

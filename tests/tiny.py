@@ -135,6 +135,28 @@ def tiny_conv4(num_labels: int = 5, seed: int = 0, dtype: torch.dtype = torch.fl
     return seeded(lambda: Conv4ForImageClassification(Conv4Config(**(options | config))), seed, dtype)
 
 
+def tiny_lstm(name: str = "hfmeta-seq2spg", seed: int = 0, dtype: torch.dtype = torch.float32, **config: Any) -> Any:
+    """One of our LSTM sequence-to-sequence models, of width 6 with 2 layers in the encoder; its special tokens are `tiny_t5`'s."""
+    from transformers import AutoConfig, AutoModelForSeq2SeqLM
+
+    import hfmeta.models  # noqa: F401 - registers the models
+
+    options: dict[str, Any] = dict(
+        vocab_size=VOCAB_SIZE,
+        embedding_size=6,
+        hidden_size=6,
+        encoder_layers=2,
+        dropout=0.0,
+        embedding_std=0.5,
+        pad_token_id=0,
+        bos_token_id=2,
+        decoder_start_token_id=2,
+        eos_token_id=3,
+    )
+    made = AutoConfig.for_model(name, **(options | config))
+    return seeded(lambda: AutoModelForSeq2SeqLM.from_config(made), seed, dtype).eval()
+
+
 def with_lora(model: Any, r: int = 2, targets: Sequence[str] | None = None, seed: int = 0, head: bool = True) -> Any:
     """Wrap `model` in a PeftModel with one LoRA; B starts random, so that A has a gradient from the first step.
 

@@ -2,6 +2,7 @@
 
 from hfmeta.algorithms.anil import Anil
 from hfmeta.algorithms.base import Algorithm, HeadNames
+from hfmeta.algorithms.cmaml import Cmaml
 from hfmeta.algorithms.maml import Maml
 from hfmeta.algorithms.maml_plus_plus import MamlPlusPlus
 from hfmeta.algorithms.meta_sgd import MetaSgd
@@ -11,6 +12,7 @@ __all__ = [
     "Algorithm",
     "AlgorithmInfo",
     "Anil",
+    "Cmaml",
     "HeadNames",
     "Maml",
     "MamlPlusPlus",

@@ -54,6 +54,8 @@ class Algorithm:
         tasks_per_pass: at most so many tasks in one pass (None: all); smaller saves memory.
         test_inner_steps: inner steps in evaluation and `adapt` (None: `inner_steps`).
         inner_clip: bound on the norm of each task's inner gradient.
+        inner_batch_size: rows of the support set that one inner step sees, in turn; None: all of them. With it, every count of inner
+            steps here counts passes over the support set, of as many steps as it has portions.
         inner_l1: weight of a proximal L1 term in the inner loop (values shrink by inner_lr * inner_l1 at each step).
         query_loss: `last`, or `every_step`: the weighted query losses after every inner step (MAML++), annealed to the last one.
         query_loss_until: share of the run after which only the last step's query loss counts.
@@ -71,6 +73,7 @@ class Algorithm:
     evaluator: str = "auto"
     tasks_per_pass: int | None = None
     test_inner_steps: int | None = None
+    inner_batch_size: int | None = None
     inner_clip: float | None = None
     inner_l1: float = 0.0
     query_loss: str = "last"
@@ -85,7 +88,12 @@ class Algorithm:
             value = getattr(self, name)
             if value not in choices:
                 problems.append(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
-        for name, least in (("inner_steps", 0), ("test_inner_steps", 0), ("tasks_per_pass", 1)):
+        for name, least in (
+            ("inner_steps", 0),
+            ("test_inner_steps", 0),
+            ("tasks_per_pass", 1),
+            ("inner_batch_size", 1),
+        ):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < least):
                 problems.append(f"{name} must be a whole number of at least {least}, not {value!r}")
@@ -134,6 +142,11 @@ class Algorithm:
         if self.inner_l1:
             rule = Shrink(rule, self.inner_lr * self.inner_l1)
         return rule if self.inner_clip is None else Clip(rule, self.inner_clip)
+
+    @property
+    def has_private_networks(self) -> bool:
+        """Whether each task owns a part of the model, cut out of a common one (CMAML)."""
+        return False
 
     @property
     def steps_backward(self) -> str:

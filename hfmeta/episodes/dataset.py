@@ -24,6 +24,7 @@ from hfmeta.episodes.encoding import (
 )
 from hfmeta.episodes.errors import EpisodeError, whole_number
 from hfmeta.episodes.generators import Episode, EpisodeGenerator
+from hfmeta.episodes.grouped import GroupedDraws
 from hfmeta.episodes.sampling import Draw, GroupIndex, NWayDraws, TaskDraws
 from hfmeta.episodes.sources import GeneratorSource, TableSource, Transform, checked_table, is_generator
 
@@ -44,8 +45,9 @@ class EpisodeDataset(torch.utils.data.Dataset[Episode]):
         target_column: column it is to produce.
         task_type: one of `TASK_TYPES`; by default inferred where the columns leave no doubt, else `set_task_type` (the trainer
             calls it with its model's) must come before the first episode.
-        support: rows per support set, S (8 by default; a generator has its own).
-        query: rows per query set, Q (8 by default; a generator has its own).
+        support: rows per support set, S (8 by default; a generator has its own). With `group_column`: groups, by default all that
+            are not the query's.
+        query: rows per query set, Q (8 by default; a generator has its own). With `group_column`: groups, 1 by default.
         processing_class: tokenizer or image processor.
         seed: the first of the three numbers an episode depends on.
         length: episodes per epoch; by default the number of tasks, 1000 for a generator.
@@ -53,9 +55,16 @@ class EpisodeDataset(torch.utils.data.Dataset[Episode]):
         max_length: tokens kept of a row (text only); by default the tokenizer's limit.
         label_names: classes in id order (classification only); by default the column's own.
         transform: `(support, query, rng) -> None`, changes the tensors of an episode in place.
+        group_column: rows with one value (of one dialogue, say) stay together, all in support or all in query; sets are then as
+            long as their groups are, and `collate` pads them.
+        query_groups: which groups are the query: "random" (redrawn at every visit), "first" of the table (validation), or "each" in
+            turn (leave-one-out tests; an epoch then has an episode for every group).
+        max_support_rows: with `group_column`, rows kept of a longer support set.
+        max_query_rows: with `group_column`, rows kept of a longer query set.
 
     Raises:
-        EpisodeError: missing columns (lists those found), tasks too small (names them), empty sets, unknown task type.
+        EpisodeError: missing columns (lists those found), tasks too small (names them), empty sets, unknown task type, options of
+            groups without `group_column`.
 
     Example:
         >>> from datasets import Dataset
@@ -82,10 +91,15 @@ class EpisodeDataset(torch.utils.data.Dataset[Episode]):
         max_length: int | None = None,
         label_names: Sequence[Any] | None = None,
         transform: Transform | None = None,
+        group_column: str | None = None,
+        query_groups: str = "random",
+        max_support_rows: int | None = None,
+        max_query_rows: int | None = None,
     ):
         options = {"processing_class": processing_class, "max_length": max_length, "label_names": label_names}
         if is_generator(rows):
             given = {"task_column": task_column, "support": support, "query": query, "transform": transform}
+            given["group_column"] = group_column
             given["too_small"] = None if too_small == "error" else too_small
             if excess := [name for name, value in given.items() if value is not None]:
                 raise EpisodeError(
@@ -95,9 +109,18 @@ class EpisodeDataset(torch.utils.data.Dataset[Episode]):
             self._choose_encoder(None, input_column, target_column, task_type, options)
             return
         columns = {"task_column": task_column, "input_column": input_column, "target_column": target_column}
-        table = checked_table(rows, columns)
-        support, query = DEFAULT_ROWS if support is None else support, DEFAULT_ROWS if query is None else query
-        draws = TaskDraws(GroupIndex(table, str(task_column)), support, query, too_small)
+        grouping = {"max_support_rows": max_support_rows, "max_query_rows": max_query_rows}
+        draws: TaskDraws | GroupedDraws
+        if group_column is not None:
+            table = checked_table(rows, columns | {"group_column": group_column})
+            index, groups = GroupIndex(table, str(task_column)), GroupIndex(table, group_column)
+            query = 1 if query is None else query
+            draws = GroupedDraws(index, groups, support, query, too_small, query_groups, **grouping)
+        else:
+            _refuse_grouping(query_groups, grouping)
+            table = checked_table(rows, columns)
+            support, query = DEFAULT_ROWS if support is None else support, DEFAULT_ROWS if query is None else query
+            draws = TaskDraws(GroupIndex(table, str(task_column)), support, query, too_small)
         self._start(TableSource(table, draws, transform), seed, len(draws) if length is None else length)
         self._choose_encoder(table, input_column, target_column, task_type, options)
 
@@ -290,6 +313,16 @@ def _build(
     if table is not None and table.format["type"] != "custom":
         encoder.check_features(table.features)
     return encoder
+
+
+def _refuse_grouping(query_groups: str, limits: dict[str, int | None]) -> None:
+    """Refuse options of groups where no column says what the groups are."""
+    given = [name for name, value in limits.items() if value is not None]
+    given += ["query_groups"] if query_groups != "random" else []
+    if given:
+        raise EpisodeError(
+            f"{', '.join(given)} belong to episodes by group; pass group_column too, such as 'dialogue'."
+        )
 
 
 def _by_kind(value: Any) -> tuple[bool, Any]:

@@ -104,7 +104,15 @@ def check_counts(support: int, query: int, support_name: str, query_name: str) -
             raise EpisodeError(f"{name}={value} leaves the {what} set empty; an episode {why} at least 1 row.")
 
 
-def keep_large(index: GroupIndex, need: int, least: int, too_small: str, what: str) -> Indices:
+def keep_large(
+    index: GroupIndex,
+    need: int,
+    least: int,
+    too_small: str,
+    what: str,
+    sizes: Indices | None = None,
+    unit: str = "rows",
+) -> Indices:
     """Return the groups that can make an episode, treating the others as `too_small` says.
 
     Args:
@@ -113,28 +121,52 @@ def keep_large(index: GroupIndex, need: int, least: int, too_small: str, what: s
         least: rows of the smallest episode that `shrink` may make.
         too_small: "error", "drop" or "shrink".
         what: "task" or "class", for the message.
+        sizes: what each group has, `[groups]`; None counts rows.
+        unit: what is counted, for the message.
     """
     if too_small not in TOO_SMALL:
         raise unknown_choice("too_small", too_small, TOO_SMALL)
+    sizes = index.sizes if sizes is None else sizes
     limit = least if too_small == "shrink" else need
-    small = np.flatnonzero(index.sizes < limit)
+    small = np.flatnonzero(sizes < limit)
     plural = "tasks" if what == "task" else "classes"
     if len(small) and too_small != "drop":
-        named = listing(f"{index.names[g]!r} ({index.sizes[g]})" for g in small)
-        advice = "too_small='drop' to leave them out" + (", or 'shrink'" if too_small == "error" else "")
+        named = listing(f"{index.names[g]!r} ({sizes[g]})" for g in small)
+        advice = "too_small='drop' to leave them out"
+        advice += ", or 'shrink'" if too_small == "error" and least < need else ""
         raise EpisodeError(
-            f"{len(small)} of {len(index)} {plural} in column {index.column!r} have fewer than the {limit} rows that support and "
-            f"query need: {named}. Ask for fewer rows, or pass {advice}."
+            f"{len(small)} of {len(index)} {plural} in column {index.column!r} have fewer than the {limit} {unit} that support and "
+            f"query need: {named}. Ask for fewer {unit}, or pass {advice}."
         )
-    kept = np.flatnonzero(index.sizes >= limit)
+    kept = np.flatnonzero(sizes >= limit)
     if not len(kept):
         raise EpisodeError(
-            f"none of the {len(index)} {plural} in column {index.column!r} has the {limit} rows that support and query need; "
-            f"the largest has {int(index.sizes.max(initial=0))}. Ask for fewer rows per episode."
+            f"none of the {len(index)} {plural} in column {index.column!r} has the {limit} {unit} that support and query need; "
+            f"the largest has {int(sizes.max(initial=0))}. Ask for fewer {unit} per episode."
         )
     if len(small):
-        logger.info("left out %d of %d %s with fewer than %d rows", len(small), len(index), plural, limit)
+        logger.info("left out %d of %d %s with fewer than %d %s", len(small), len(index), plural, limit, unit)
     return kept
+
+
+class TaskOrder:
+    """A fresh order of tasks in every round of every epoch; the latest is kept, since neighbours share it.
+
+    Args:
+        tasks: what is ordered, `[tasks]`.
+    """
+
+    def __init__(self, tasks: Indices):
+        self.tasks = tasks
+        self._memo: tuple[tuple[int, int, int], Indices] | None = None
+
+    def at(self, seed: int, epoch: int, index: int) -> int:
+        """Return the task of (seed, epoch, index): every task once per round."""
+        round_, position = divmod(index, len(self.tasks))
+        key = (seed, epoch, round_)
+        if self._memo is None or self._memo[0] != key:
+            self._memo = (key, np.random.default_rng([*key, _ORDER_STREAM]).permutation(self.tasks))
+        return int(self._memo[1][position])
 
 
 class TaskDraws:
@@ -151,22 +183,14 @@ class TaskDraws:
         check_counts(support, query, "support", "query")
         self.index, self.support, self.query = index, support, query
         self.tasks = keep_large(index, support + query, 2, too_small, "task")
-        self._memo: tuple[tuple[int, int, int], Indices] | None = None
+        self._order = TaskOrder(self.tasks)
 
     def __len__(self) -> int:
         return len(self.tasks)
 
-    def _order(self, seed: int, epoch: int, round_: int) -> Indices:
-        """Return the order of the tasks in one round; the latest is kept, since neighbours share it."""
-        key = (seed, epoch, round_)
-        if self._memo is None or self._memo[0] != key:
-            self._memo = (key, np.random.default_rng([*key, _ORDER_STREAM]).permutation(self.tasks))
-        return self._memo[1]
-
     def draw(self, seed: int, epoch: int, index: int) -> Draw:
         """Return the episode of (seed, epoch, index)."""
-        round_, position = divmod(index, len(self.tasks))
-        task = int(self._order(seed, epoch, round_)[position])
+        task = self._order.at(seed, epoch, index)
         members = self.index.rows(task)
         support, query = self.support, self.query
         if len(members) < support + query:

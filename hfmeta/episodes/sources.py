@@ -12,6 +12,7 @@ from torch import Tensor
 from hfmeta.episodes.encoding.base import Encoder, Item, refuse_empty
 from hfmeta.episodes.errors import EpisodeError, missing_columns
 from hfmeta.episodes.generators import Episode, EpisodeGenerator
+from hfmeta.episodes.grouped import GroupedDraws
 from hfmeta.episodes.sampling import Draw, NWayDraws, TaskDraws
 
 Key = tuple[int, int]
@@ -71,7 +72,7 @@ class TableSource:
         transform: `(support, query, rng) -> None`, changes the tensors of an episode in place; it may only draw from rng.
     """
 
-    def __init__(self, rows: Dataset, draws: TaskDraws | NWayDraws, transform: Transform | None = None):
+    def __init__(self, rows: Dataset, draws: TaskDraws | NWayDraws | GroupedDraws, transform: Transform | None = None):
         self.rows, self.draws, self.transform = rows, draws, transform
         self.prepared = PreparedRows(rows)
 

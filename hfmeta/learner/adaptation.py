@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from hfmeta.inner import GradientMode, HfmetaError, inner_loop
+from hfmeta.inner import GradientMode, HfmetaError
+from hfmeta.learner.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from hfmeta.learner.core import MetaLearner
@@ -22,16 +23,10 @@ def adapted_model(learner: MetaLearner, rows: Any) -> Any:
     device = next(twin.model.parameters()).device
     batch = {name: value.unsqueeze(0).to(device) for name, value in support.items()}
     with torch.no_grad():
-        bound = twin.evaluator(batch).bind(batch)
-        start = twin.init(twin.moving.theta(twin.model), batch["labels"], lambda: twin._features(bound, batch))
-        loop = inner_loop(
-            lambda params, _: bound(params).losses,
-            start,
-            twin.rule,
-            steps=learner.algorithm.eval_steps,
-            mode=GradientMode(learner.algorithm.order, track=False),
+        path = Trajectory(twin, batch, None).values(
+            learner.algorithm.eval_steps, GradientMode(learner.algorithm.order, track=False)
         )
-        *_, values = loop
+        *_, values = path
         for name, value in twin.moving.theta(twin.model).items():
             value.copy_(values[name][0])
     return twin.model.eval()
@@ -70,7 +65,7 @@ def _twin(learner: MetaLearner, support: dict[str, Tensor], classes: list[str] |
             encoder=learner.encoder,
             dropout=learner.dropout,
         )
-    twin.rule, twin.init = learner.rule, learner.init
+    twin.rule, twin.init, twin.private = learner.rule, learner.init, learner.private
     return twin
 
 

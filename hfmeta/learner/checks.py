@@ -10,6 +10,7 @@ from torch import nn
 
 from hfmeta.algorithms import Algorithm
 from hfmeta.inner.errors import HfmetaError
+from hfmeta.inner.loop import refuse_sharded
 from hfmeta.learner.moving import Moving
 
 logger = logging.getLogger(__name__)
@@ -19,8 +20,10 @@ def check_model(model: nn.Module, algorithm: Algorithm, moving: Moving, dropout:
     """Refuse models whose gradients would be wrong.
 
     Raises:
-        HfmetaError: gradient checkpointing, half precision with an exact gradient, batch-norm statistics that leak.
+        HfmetaError: gradient checkpointing, adapted tensors sharded over devices, half precision with an exact gradient,
+            batch-norm statistics that leak.
     """
+    refuse_sharded(moving.theta(model))
     # The older name of the flag warns of its removal in transformers 6.
     if getattr(model, "is_activation_checkpointing", False):
         raise HfmetaError(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from hfmeta.algorithms import Algorithm
 from hfmeta.episodes import Encoder
-from hfmeta.inner import Evaluation, GradientMode, HfmetaError, NonFiniteLossError, inner_loop
+from hfmeta.inner import Evaluation, GradientMode, HfmetaError, NonFiniteLossError
 from hfmeta.inner.evaluators import head_features
 from hfmeta.inner.gradients import check_finite
 from hfmeta.inner.losses import task_accuracies
@@ -25,6 +25,8 @@ from hfmeta.learner.adaptation import adapted_model
 from hfmeta.learner.checks import check_model, differentiable_attention
 from hfmeta.learner.evaluators import checked_evaluator
 from hfmeta.learner.moving import KINDS, what_moves
+from hfmeta.learner.private import PrivateNetworks
+from hfmeta.learner.trajectory import Trajectory
 from hfmeta.learner.weights import step_weights
 from hfmeta.models import mixes_rows, task_type_of
 
@@ -68,6 +70,10 @@ class MetaLearner(nn.Module):
         theta = self.moving.theta(model)
         self.rule: Any = algorithm.rule(theta)
         self.init: Any = algorithm.init(theta, self.moving.head if self.kind == "classification" else None)
+        self.private: PrivateNetworks | None = None
+        """What each task owns of the model, for algorithms with private networks."""
+        if algorithm.has_private_networks:
+            self.private = PrivateNetworks(algorithm, theta)
         self.progress = 0.0
         """Share of the outer run that is done, in [0, 1]; the trainer sets it, schedules read it."""
         self.skipped = 0
@@ -186,6 +192,8 @@ class MetaLearner(nn.Module):
     def summary(self) -> dict[str, float]:
         """What is worth logging of the learner: learned inner rates, skipped tasks."""
         described: dict[str, float] = getattr(self.rule, "summary", dict)()
+        if self.private is not None:
+            described = {**described, **self.private.summary()}
         return {**described, **({"skipped_tasks": float(self.skipped)} if self.skipped else {})}
 
     # ---- one pass: a chunk of the tasks -------------------------------------------------------------------------------
@@ -258,18 +266,9 @@ class MetaLearner(nn.Module):
         mode = GradientMode(order, self.algorithm.steps_backward, track)
         with torch.set_grad_enabled(track):
             evaluator = self.evaluator(part.support)
-            support, query = evaluator.bind(part.support), evaluator.bind(part.query)
-            theta = self.moving.theta(self.model)
-            start = self.init(theta, part.support["labels"], lambda: self._features(support, part.support))
-            loop = inner_loop(
-                lambda params, _: support(params).losses,
-                start,
-                self.rule,
-                steps=steps,
-                mode=mode,
-                shared=support.shared,
-            )
-            return {k: query(params) for k, params in enumerate(loop) if k in at}
+            query = evaluator.bind(part.query)
+            path = Trajectory(self, part.support, part.task).values(steps, mode)
+            return {k: query(params) for k, params in enumerate(path) if k in at}
 
     def evaluator(self, support: Batch) -> Evaluator:
         """How losses are computed; chosen and checked on the first support batch `[T, S, ...]`."""
@@ -279,7 +278,7 @@ class MetaLearner(nn.Module):
             )
         return self._evaluator
 
-    def _features(self, bound: Bound, support: Batch) -> Tensor:
+    def features(self, bound: Bound, support: Batch) -> Tensor:
         """Inputs of the head for the support rows, `[T, S, d]`, from the learned start."""
         ready = getattr(bound, "features", None)
         if ready is not None:

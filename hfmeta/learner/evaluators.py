@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.inner.evaluators import Batched, Head, Looped, Vectorised, unsupported
+from hfmeta.inner.loop import refuse_sharded
 from hfmeta.inner.types import Batch, Evaluator, stack_expanded
 from hfmeta.learner.moving import KINDS, Moving
 from hfmeta.models import mixes_rows
@@ -81,8 +82,10 @@ def checked_evaluator(name: str, model: Any, moving: Moving, task_type: str | No
         batch: a support batch `[T, S, ...]`.
 
     Raises:
-        HfmetaError: an explicit choice that fails or gives other numbers; `auto` then falls back to the loop and says so.
+        HfmetaError: an explicit choice that fails or gives other numbers (`auto` then falls back to the loop and says so), or
+            adapted tensors that were sharded over devices since the learner was made.
     """
+    refuse_sharded(moving.theta(model))
     evaluator = make_evaluator(name, model, moving, task_type)
     if isinstance(evaluator, Looped):
         logger.info("evaluator: looped.")

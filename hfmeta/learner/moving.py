@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from hfmeta.adapters import adapter_names
 from hfmeta.algorithms import HeadNames
 from hfmeta.inner.errors import HfmetaError
+from hfmeta.learner.private import private_parts
 from hfmeta.models import head_of
 
 KINDS = {
@@ -54,7 +55,8 @@ def what_moves(model: nn.Module, adapt: str, task_type: str | None) -> Moving:
     """The trainable tensors that `adapt` names.
 
     Args:
-        adapt: `all`, `head`, `adapter`, or a regular expression that is searched in the names.
+        adapt: `all`, `head`, `adapter`, `private` (private MLPs and LoRAs), or a regular expression that is searched in the
+            names.
         task_type: decides whether the model has a head.
 
     Raises:
@@ -70,6 +72,8 @@ def what_moves(model: nn.Module, adapt: str, task_type: str | None) -> Moving:
         return Moving(trainable, head)
     if adapt == "adapter":
         return Moving(adapter_names(model), head)
+    if adapt == "private":
+        return Moving(_private_names(model, trainable), head)
     if adapt == "head":
         if head is None:
             raise HfmetaError(f'adapt="head" needs a model with a linear head; {type(model).__name__} has none.')
@@ -82,7 +86,7 @@ def what_moves(model: nn.Module, adapt: str, task_type: str | None) -> Moving:
         pattern = re.compile(adapt)
     except re.error as error:
         raise HfmetaError(
-            f"adapt={adapt!r} is neither all, head, adapter nor a regular expression: {error}."
+            f"adapt={adapt!r} is neither all, head, adapter, private nor a regular expression: {error}."
         ) from error
     names = [name for name in trainable if pattern.search(name)]
     if not names:
@@ -90,6 +94,17 @@ def what_moves(model: nn.Module, adapt: str, task_type: str | None) -> Moving:
             f"adapt={adapt!r} matches no trainable tensor. The first of {len(trainable)}: {', '.join(trainable[:5])}."
         )
     return Moving(names, head)
+
+
+def _private_names(model: nn.Module, trainable: list[str]) -> list[str]:
+    """The trainable tensors of private networks: private MLPs and LoRAs."""
+    own = {name for part in private_parts(trainable) for name in part.names}
+    if not own:
+        raise HfmetaError(
+            f'adapt="private" needs a private network: a Seq2SPG, a private-MLP adapter or a LoRA. {type(model).__name__} has none '
+            "that is trainable."
+        )
+    return [name for name in trainable if name in own]
 
 
 def linear_head(model: nn.Module, task_type: str | None) -> HeadNames | None:

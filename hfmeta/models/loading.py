@@ -30,6 +30,7 @@ from transformers import (
 
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.models.conv4 import Conv4Config
+from hfmeta.models.lstm_seq2seq import LstmSeq2SeqConfig, Seq2SpgConfig, SpeakerConfig
 from hfmeta.models.mean_pooling import append_mean_pooling
 from hfmeta.models.mlp import MlpConfig
 from hfmeta.models.names import nearest, resolve_name
@@ -48,6 +49,9 @@ POOLINGS = ("mean",)
 REFERENCE_MODELS: dict[str, tuple[str, type[PreTrainedConfig]]] = {
     "hfmeta-conv4": ("image-classification", Conv4Config),
     "hfmeta-mlp": ("regression", MlpConfig),
+    "hfmeta-lstm-seq2seq": ("seq2seq-lm", LstmSeq2SeqConfig),
+    "hfmeta-seq2spg": ("seq2seq-lm", Seq2SpgConfig),
+    "hfmeta-speaker": ("seq2seq-lm", SpeakerConfig),
 }
 _MAPPINGS: dict[str, Any] = {
     "sequence-classification": transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
@@ -74,7 +78,7 @@ def load_model(
 
     Args:
         name: a hub id, a folder, `package:<python package>` (a model folder inside an installed package) or a reference network
-            (`hfmeta-conv4`, `hfmeta-mlp`), which always starts from scratch.
+            (a key of `REFERENCE_MODELS`, such as `hfmeta-conv4`), which always starts from scratch.
         task: "sequence-classification", "image-classification", "causal-lm", "seq2seq-lm" or "regression".
         num_labels: classes of the head (C), classification only; a head of another size in the checkpoint is replaced.
         pooling: "mean": the classifier reads the mean over tokens (see `append_mean_pooling`); None: the model as it is.
@@ -114,6 +118,8 @@ def load_model(
 
 def load_processing_class(name: str, task: str, *, revision: str | None = None) -> Any:
     """The tokenizer of a text model or the image processor of an image model; None where the model has or needs none.
+
+    A reference network comes without: for one that reads text make a tokenizer from the training texts (`word_tokenizer`).
 
     Args:
         name: as for `load_model`.

@@ -54,6 +54,8 @@ def save_learner(learner: MetaLearner, folder: Path) -> None:
         if learner.processing_class is not None:
             learner.processing_class.save_pretrained(temporary)
         save_file(_own_tensors(learner), temporary / TENSORS, metadata={"format": "pt"})
+        if learner.private is not None:
+            learner.private.save(temporary)
         content = describe(learner, origin, base)
         write_json(temporary / CONFIG, content)
         (temporary / "README.md").write_text(learner_card(content), encoding="utf-8")
@@ -79,6 +81,7 @@ def describe(learner: MetaLearner, origin: tuple[str, str, str], base: dict[str,
         "frozen": None if with_adapter else [name for name, needed in grads.items() if not needed],
         "trainable": [name for name, needed in grads.items() if needed] if with_adapter else None,
         "dropout": learner.dropout,
+        "pruned": None if learner.private is None else learner.private.ready,
         "encoder": None if learner.encoder is None else learner.encoder.to_dict(),
         "info": learner.info,
         "versions": {package: version(package) for package in packages},
@@ -110,6 +113,8 @@ def load_learner(cls: type[L], name: str, revision: str | None, local_files_only
         dropout=content.get("dropout", False),
     )
     load_own_tensors(learner, folder)
+    if learner.private is not None:
+        learner.private.load(folder, bool(content.get("pruned")))
     return learner
 
 
@@ -228,3 +233,5 @@ def load_weights_into(learner: MetaLearner, folder: Path) -> None:
         for name, value in values.items():
             value.copy_(state[name])
     load_own_tensors(learner, folder)
+    if learner.private is not None:
+        learner.private.load(folder, bool(content.get("pruned")))

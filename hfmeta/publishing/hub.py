@@ -56,7 +56,8 @@ def push_folder(
         repo_id=repo_id,
         folder_path=folder,
         allow_patterns=PUBLISHED,
-        ignore_patterns=["checkpoint-*", "*/checkpoint-*", "trainer_state.json"],
+        # Masks name the users that a learner was trained on; nobody else needs them.
+        ignore_patterns=["checkpoint-*", "*/checkpoint-*", "trainer_state.json", "masks.safetensors", "*/masks.safetensors"],
         commit_message=message or "Upload a learner of hfmeta",
         revision=revision,
     )

@@ -16,7 +16,7 @@ from hfmeta.recipe.baselines import BASELINES
 from hfmeta.recipe.coercion import MismatchError, coerce
 from hfmeta.recipe.errors import closest
 from hfmeta.recipe.rows import read_columns
-from hfmeta.recipe.schema import CLASSIFICATION, INTENT_CORPORA, PARTS, DataSection, ModelSection
+from hfmeta.recipe.schema import CLASSIFICATION, DIALOGUE_CORPORA, INTENT_CORPORA, PARTS, DataSection, ModelSection
 
 EPISODES = {"query", "test_query", "train_tasks", "valid_tasks", "test_tasks", "seed"}
 BY_LABEL = {"n_way", "k_shot", "too_small"}
@@ -31,7 +31,15 @@ TABLE = {
         "too_small",
         "max_length",
     ),
-    *("support", "test_support"),
+    *("support", "test_support", "dialogue_column", "max_support_rows", "max_query_rows"),
+}
+DIALOGUES = {
+    *("corpus", "root", "support", "test_support", "max_support_rows", "max_query_rows", "too_small", "max_length"),
+    *("split_seed", "strict"),
+}
+CONTEXTS = {
+    *("max_context_tokens", "max_context_turns", "min_context_turns", "separator", "with_persona", "grouping"),
+    *("max_dialogues_per_user", "test_users", "test_users_count"),
 }
 # Source -> the keys it reads besides EPISODES; a key that the chosen source would ignore is refused.
 KEYS: dict[str, set[str]] = {
@@ -42,11 +50,16 @@ KEYS: dict[str, set[str]] = {
         *BY_LABEL,
     },
     "sinusoid": {"corpus", "support", "test_support"},
+    "persona_chat": {*DIALOGUES, *CONTEXTS, "parts", "personas", "wording", "min_dialogues"},
+    "synthetic_persona_chat": {*DIALOGUES, *CONTEXTS, "shares", "placeholders", "tokenise"},
+    "mojitalk": {*DIALOGUES, "emoji_counts", "max_pairs"},
+    "tweet_eval_emoji": {"corpus", "root", "shares", "split_seed", "max_length", "strict", *BY_LABEL},
     "path": {"path", *TABLE, *BY_LABEL},
     "dataset": {"dataset", "config", "revision", "parts", *TABLE, *BY_LABEL},
 }
 TASK_OF_CORPUS = {
-    **dict.fromkeys((*INTENT_CORPORA, "clinc150_quickstart"), "sequence-classification"),
+    **dict.fromkeys((*INTENT_CORPORA, "clinc150_quickstart", "tweet_eval_emoji"), "sequence-classification"),
+    **dict.fromkeys(DIALOGUE_CORPORA, "seq2seq-lm"),
     "omniglot": "image-classification",
     "sinusoid": "regression",
 }
@@ -81,7 +94,7 @@ def check_data(data: DataSection, model: ModelSection | None, given: set[str], p
     _check_sizes(data, problems)
     if data.corpus is None:
         _check_columns_named(data, model, given, problems)
-        _check_parts(data, problems)
+    _check_parts(data, problems)
 
 
 def check_base(model: ModelSection, problems: list[str]) -> None:
@@ -204,8 +217,17 @@ def check_files(data: DataSection, model_name: Any, problems: list[str]) -> None
 def _check_sizes(data: DataSection, problems: list[str]) -> None:
     least = {"n_way": 2, "k_shot": 1, "support": 1, "query": 1, "test_tasks": 1, "valid_tasks": 0, "seed": 0}
     optional = {"test_support": 1, "test_query": 1, "train_tasks": 1, "max_length": 1}
-    more = {"split_seed": 0, "valid_alphabets": 0, "image_size": 1}
-    for key, minimum in {**least, **optional, **more}.items():
+    more = {"split_seed": 0, "valid_alphabets": 0, "image_size": 1, "min_context_turns": 0, "max_dialogues_per_user": 2}
+    more["test_users_count"] = 2
+    rows = (
+        "max_support_rows",
+        "max_query_rows",
+        "max_context_tokens",
+        "max_context_turns",
+        "min_dialogues",
+        "max_pairs",
+    )
+    for key, minimum in {**least, **optional, **more, **dict.fromkeys(rows, 1)}.items():
         value = getattr(data, key)
         if value is not None and value < minimum:
             problems.append(f"data.{key}: expected at least {minimum}, received {value}")
@@ -216,7 +238,7 @@ def _check_columns_named(data: DataSection, model: ModelSection | None, given: s
     if data.input_column is None and "input_column" not in given:
         problems.append("data.input_column: missing; name the column the model reads")
     if data.label_column is not None:
-        for key in ("task_column", "target_column"):
+        for key in ("task_column", "target_column", "dialogue_column"):
             if key in given:
                 problems.append(f"data.{key}: not used with label_column (N-way episodes); leave one of them out")
         if model is not None and model.task not in CLASSIFICATION:
@@ -231,10 +253,13 @@ def _check_columns_named(data: DataSection, model: ModelSection | None, given: s
         if key in given:
             other = "label_column" if data.label_column is not None else "task_column"
             problems.append(f"data.{key}: not used with {other}; leave it out")
+    for key in sorted(given & {"max_support_rows", "max_query_rows"}):
+        if data.dialogue_column is None:
+            problems.append(f"data.{key}: only used with dialogue_column, where sets are as long as dialogues are")
 
 
 def _check_parts(data: DataSection, problems: list[str]) -> None:
-    for key in ("parts", "path", "shares"):
+    for key in ("parts", "path", "shares", "emoji_counts"):
         value = getattr(data, key)
         if not isinstance(value, dict):
             continue

@@ -26,14 +26,19 @@ from hfmeta.episodes import (
     split_sha256,
     split_tasks,
 )
+from hfmeta.recipe.dialogues import DIALOGUE_COLUMNS, load_dialogues, load_emoji_tweets, part_sizes
 from hfmeta.recipe.errors import closest
 from hfmeta.recipe.rows import read_rows
-from hfmeta.recipe.schema import CLASSIFICATION, INTENT_CORPORA, PARTS, TEXT, DataSection
+from hfmeta.recipe.schema import CLASSIFICATION, DIALOGUE_CORPORA, INTENT_CORPORA, PARTS, TEXT, DataSection
 
 # Validation episodes come from another seed than test episodes: a family without an end has the same tasks in both.
 VALID_SEED_OFFSET = 1_000_003
 INTENT_COLUMNS = {"label_column": "label", "input_column": "sentence"}
 OMNIGLOT_COLUMNS = {"label_column": "character", "input_column": "image"}
+TWEET_COLUMNS = {"label_column": "label", "input_column": "text"}
+SUPPORT_ROWS, QUERY_ROWS = 8, 15
+# Which dialogues of a task are its query, by part.
+QUERY_GROUPS = {"train": "random", "valid": "first", "test": "each"}
 
 
 @dataclass(frozen=True)
@@ -73,8 +78,9 @@ def build_episodes(data: DataSection, task: str, processing_class: Any, train_se
         HfmetaError: files, columns, tasks or sizes from which the episodes cannot be made.
     """
     if data.corpus == "sinusoid":
-        train = EpisodeDataset(Sinusoid(data.support, data.query), seed=train_seed, length=data.train_tasks)
-        held_out = EpisodeDataset(Sinusoid(data.test_support or data.support, data.test_query or data.query))
+        support, query = data.support or SUPPORT_ROWS, data.query or QUERY_ROWS
+        train = EpisodeDataset(Sinusoid(support, query), seed=train_seed, length=data.train_tasks)
+        held_out = EpisodeDataset(Sinusoid(data.test_support or support, data.test_query or query))
         return _episodes(data, train, held_out, held_out, num_labels=None, split=None)
     tables = load_tables(data, task)
     options: dict[str, Any] = {"processing_class": processing_class, "task_type": task, "too_small": data.too_small}
@@ -121,6 +127,10 @@ def load_tables(data: DataSection, task: str) -> dict[str, Dataset]:
                 f"data: the split {data.split} of Omniglot has no validation part; set valid_alphabets above 0, or valid_tasks to 0."
             )
         return {part: tables[part] for part in parts}
+    if data.corpus in DIALOGUE_CORPORA:
+        return load_dialogues(data, parts)
+    if data.corpus == "tweet_eval_emoji":
+        return load_emoji_tweets(data, parts)
     return _own_tables(data, task, parts)
 
 
@@ -137,10 +147,7 @@ def _own_tables(data: DataSection, task: str, parts: list[str]) -> dict[str, Dat
         _check_columns(data, rows)
     if "" in tables:
         rows = tables[""]
-        shares = {part: float(data.shares[part]) for part in parts if part in data.shares}
-        total = sum(shares.values())  # without validation tasks its share goes to the others
-        sizes = {part: share / total for part, share in shares.items()}
-        tables = split_rows(rows, group, split_tasks(rows.unique(group), sizes, data.split_seed))
+        tables = split_rows(rows, group, split_tasks(rows.unique(group), part_sizes(data, parts), data.split_seed))
     check_disjoint(tables, group)
     return tables
 
@@ -184,6 +191,7 @@ def _text_columns(data: DataSection, task: str) -> list[str]:
 def _n_way(data: DataSection, rows: Dataset, part: str, train_seed: int, options: Mapping[str, Any]) -> EpisodeDataset:
     train = part == "train"
     query = data.query if train or data.test_query is None else data.test_query
+    query = QUERY_ROWS if query is None else query
     columns: dict[str, Any] = {"label_column": data.label_column, "input_column": data.input_column}
     extra: dict[str, Any] = {}
     if data.corpus == "omniglot":
@@ -193,7 +201,7 @@ def _n_way(data: DataSection, rows: Dataset, part: str, train_seed: int, options
         # Lake's one-shot task takes the classes of a trial from one alphabet.
         extra["group_column"] = "alphabet" if str(data.split or "maml").startswith("lake") else None
     elif data.corpus is not None:
-        columns = INTENT_COLUMNS
+        columns = TWEET_COLUMNS if data.corpus == "tweet_eval_emoji" else INTENT_COLUMNS
     length = data.train_tasks if train else None
     seed = train_seed if train else 0
     sizes: dict[str, Any] = {"n_way": data.n_way, "k_shot": data.k_shot, "query": query, "seed": seed, "length": length}
@@ -204,17 +212,24 @@ def _by_task(
     data: DataSection, rows: Dataset, part: str, train_seed: int, options: Mapping[str, Any]
 ) -> EpisodeDataset:
     train = part == "train"
-    return EpisodeDataset(
-        rows,
-        task_column=data.task_column,
-        input_column=data.input_column,
-        target_column=data.target_column,
-        support=data.support if train or data.test_support is None else data.test_support,
-        query=data.query if train or data.test_query is None else data.test_query,
-        seed=train_seed if train else 0,
-        length=data.train_tasks if train else None,
-        **options,
-    )
+    keys = ("task_column", "input_column", "target_column", "dialogue_column")
+    columns = dict(DIALOGUE_COLUMNS.get(str(data.corpus), {key: getattr(data, key) for key in keys}))
+    group = columns.pop("dialogue_column")
+    support = data.support if train or data.test_support is None else data.test_support
+    query = data.query if train or data.test_query is None else data.test_query
+    extra: dict[str, Any] = {"support": support, "query": query}
+    if group is None:
+        extra = {
+            "support": SUPPORT_ROWS if support is None else support,
+            "query": QUERY_ROWS if query is None else query,
+        }
+    else:
+        if part == "test" and data.test_query is None:
+            extra["query"] = 1  # each dialogue is held out on its own, however many are in training
+        extra |= {"group_column": group, "query_groups": QUERY_GROUPS[part]}
+        extra |= {"max_support_rows": data.max_support_rows, "max_query_rows": data.max_query_rows}
+    seed, length = (train_seed, data.train_tasks) if train else (0, None)
+    return EpisodeDataset(rows, **columns, **extra, seed=seed, length=length, **options)
 
 
 def _label_names(data: DataSection, tables: Mapping[str, Dataset]) -> list[Any]:
@@ -237,5 +252,12 @@ def _episodes(
 ) -> Episodes:
     fixed_valid = None
     if data.valid_tasks and valid is not None:
-        fixed_valid = FixedEpisodes(valid, data.valid_tasks, data.seed + VALID_SEED_OFFSET)
-    return Episodes(train, fixed_valid, FixedEpisodes(test, data.test_tasks, data.seed), num_labels, split)
+        fixed_valid = FixedEpisodes(valid, _at_most(data, data.valid_tasks, valid), data.seed + VALID_SEED_OFFSET)
+    fixed_test = FixedEpisodes(test, _at_most(data, data.test_tasks, test), data.seed)
+    return Episodes(train, fixed_valid, fixed_test, num_labels, split)
+
+
+def _at_most(data: DataSection, count: int, episodes: EpisodeDataset) -> int:
+    """The number of fixed episodes: by dialogue, those beyond one round would be the same ones again."""
+    by_dialogue = data.dialogue_column is not None or data.corpus in DIALOGUE_CORPORA
+    return min(count, len(episodes)) if by_dialogue else count

@@ -36,6 +36,8 @@ SIZES = {
     "seed",
     "test_rotations",
     "max_length",
+    "max_support_rows",
+    "max_query_rows",
 }
 FREE_TRAINING = ("per_device_eval_batch_size", "use_cpu", "bf16", "dataloader_num_workers", "disable_tqdm")
 

@@ -13,7 +13,8 @@ from hfmeta.algorithms.base import Algorithm
 
 SECTIONS = ("model", "adapter", "algorithm", "data", "training", "metrics", "baselines")
 INTENT_CORPORA = ("banking77", "clinc150")
-CORPORA = (*INTENT_CORPORA, "clinc150_quickstart", "omniglot", "sinusoid")
+DIALOGUE_CORPORA = ("persona_chat", "synthetic_persona_chat", "mojitalk")
+CORPORA = (*INTENT_CORPORA, "clinc150_quickstart", "omniglot", "sinusoid", *DIALOGUE_CORPORA, "tweet_eval_emoji")
 CLASSIFICATION = ("sequence-classification", "image-classification")
 TEXT = ("sequence-classification", "causal-lm", "seq2seq-lm")
 PARTS = ("train", "valid", "test")
@@ -76,7 +77,8 @@ class DataSection:
         dataset: hub id or folder for `datasets.load_dataset`.
         config: the dataset's configuration name.
         revision: the dataset's branch, tag or commit.
-        parts: `{train: <split>, valid: <split>, test: <split>}` of the dataset; None: its `train` split, divided by `shares`.
+        parts: `{train: <split>, valid: <split>, test: <split>}` of the dataset; None: its `train` split, divided by `shares`. For
+            persona_chat, the first word of the files' names; None: train, valid and test.
         shares: share of the tasks that goes to train, valid and test; they sum to 1.
         root: folder of the corpus; None: the environment variable HFMETA_DATA.
         split: class split of an intent corpus (01 to 05), or scheme of Omniglot (maml, lake, lake-minimal-1, lake-minimal-2).
@@ -90,21 +92,60 @@ class DataSection:
         input_column: column the model reads.
         target_column: column it is to produce.
         label_column: column of classes, for N-way episodes.
+        dialogue_column: column whose rows of one value (a dialogue, a session) are never divided over support and query; sizes
+            then count its values. The query is another one at every training visit, the first one in validation, and in the
+            test each one in turn. Named dialogue corpora have such a column (mojitalk: five folds of each emoji).
         n_way: classes per episode (C).
         k_shot: support rows per class; S = C k_shot.
-        support: support rows per task (S) where episodes are not N-way.
-        query: query rows: per class where episodes are N-way, else per task.
+        support: support rows per task (S) where episodes are not N-way; None: 8, or by dialogue all that are not the query.
+        query: query rows: per class where episodes are N-way, else per task; None: 15, or 1 dialogue.
         test_support: support rows in evaluation; None: as `support`.
         test_query: query rows in evaluation; None: as `query`.
+        max_support_rows: rows kept of a longer support set, where sizes count dialogues.
+        max_query_rows: the same for the query set.
         too_small: tasks or classes with too few rows raise, are left out, or shrink.
         max_length: tokens kept of a text.
+        personas: whose persona sentences the files of persona_chat have.
+        wording: their wording.
+        grouping: which dialogues are one user's: `shared` (descriptions with two sentences in common), `dialogue` (each its own; not
+            for synthetic_persona_chat), or a file: `{train: map, valid: map, test: map}` for persona_chat, a CSV of persona ids
+            for synthetic_persona_chat.
+        min_dialogues: users of persona_chat with fewer dialogues are left out.
+        max_dialogues_per_user: dialogues kept of a user, drawn from `split_seed`.
+        test_users: which users of a persona corpus are tested: all, or those whose persona sentences have most (similar) or least
+            (dissimilar) words in common.
+        test_users_count: how many these are.
+        max_context_tokens: words kept of the turns before a reply, the last ones (`max_length` cuts at the tokenizer's side, which
+            usually is the end of a text, and so the latest turns).
+        max_context_turns: turns kept, the last ones.
+        min_context_turns: replies after fewer turns are left out.
+        separator: what stands between two turns of a context.
+        with_persona: whether the persona's sentences stand in front of the context.
+        placeholders: what happens to turns of synthetic_persona_chat with stand-ins such as [name].
+        tokenise: lower-case, and spaces between words and punctuation, for models of words (synthetic_persona_chat).
+        emoji_counts: emoji of each part of mojitalk; None: 50, 6 and 8.
+        max_pairs: pairs kept of an emoji in training and validation (mojitalk).
+        strict: raise at a line of a dialogue corpus that cannot be used, rather than count it.
         train_tasks: episodes in one epoch; None: the number of tasks, or 1,000 where they have no end.
-        valid_tasks: fixed validation episodes; 0: none.
-        test_tasks: fixed test episodes.
+        valid_tasks: fixed validation episodes; 0: none. By dialogue at most one a task.
+        test_tasks: fixed test episodes. By dialogue at most one a dialogue and task.
         seed: seed of validation and test episodes; training episodes come from `training.data_seed`, else `training.seed`.
     """
 
-    corpus: Literal["banking77", "clinc150", "clinc150_quickstart", "omniglot", "sinusoid"] | None = None
+    corpus: (
+        Literal[
+            "banking77",
+            "clinc150",
+            "clinc150_quickstart",
+            "omniglot",
+            "sinusoid",
+            "persona_chat",
+            "synthetic_persona_chat",
+            "mojitalk",
+            "tweet_eval_emoji",
+        ]
+        | None
+    ) = None
     path: str | dict[str, str] | None = None
     dataset: str | None = None
     config: str | None = None
@@ -123,14 +164,34 @@ class DataSection:
     input_column: str | None = None
     target_column: str | None = None
     label_column: str | None = None
+    dialogue_column: str | None = None
     n_way: int = 5
     k_shot: int = 1
-    support: int = 8
-    query: int = 15
+    support: int | None = None
+    query: int | None = None
     test_support: int | None = None
     test_query: int | None = None
+    max_support_rows: int | None = None
+    max_query_rows: int | None = None
     too_small: Literal["error", "drop", "shrink"] = "error"
     max_length: int | None = None
+    personas: Literal["self", "both", "other", "none"] = "self"
+    wording: Literal["original", "revised"] = "original"
+    grouping: str | dict[str, str] = "shared"
+    min_dialogues: int = 2
+    max_dialogues_per_user: int | None = None
+    test_users: Literal["all", "similar", "dissimilar"] = "all"
+    test_users_count: int = 5
+    max_context_tokens: int | None = None
+    max_context_turns: int | None = None
+    min_context_turns: int = 0
+    separator: str = " "
+    with_persona: bool = False
+    placeholders: Literal["mask", "drop", "keep"] = "mask"
+    tokenise: bool = False
+    emoji_counts: dict[str, int] | None = None
+    max_pairs: int | None = 1000
+    strict: bool = False
     train_tasks: int | None = None
     valid_tasks: int = 100
     test_tasks: int = 600
@@ -139,7 +200,8 @@ class DataSection:
     @property
     def by_label(self) -> bool:
         """Whether episodes are N-way by label."""
-        return self.corpus != "sinusoid" and (self.corpus is not None or self.label_column is not None)
+        by_task = ("sinusoid", *DIALOGUE_CORPORA)
+        return self.corpus not in by_task and (self.corpus is not None or self.label_column is not None)
 
     @property
     def group_column(self) -> str | None:
@@ -149,7 +211,7 @@ class DataSection:
     @property
     def columns(self) -> dict[str, str]:
         """Key of this section -> the column it names, for those that are set."""
-        keys = ("task_column", "input_column", "target_column", "label_column")
+        keys = ("task_column", "input_column", "target_column", "label_column", "dialogue_column")
         return {key: value for key in keys if (value := getattr(self, key)) is not None}
 
 

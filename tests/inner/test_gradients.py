@@ -92,6 +92,22 @@ def test_the_gradient_equals_an_independent_unroll(model, lora, order):
             assert relative_gap(of_model(found), expected) < (1e-9 if double else 1e-5)
 
 
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize(("double", "lr", "tolerance"), [(True, 0.1, 1e-6), (False, 0.01, 1e-5)])
+def test_the_gradient_of_vit_equals_an_unroll_with_eager_attention(double, lr, tolerance, order):
+    """No kernel of torch in the reference. ViT's eager attention takes its softmax in single precision, which is the gap in double."""
+    dtype = torch.float64 if double else torch.float32
+    batch = random_batch("image-classification", dtype=dtype)
+    reference = tiny_vit(dtype=dtype, attn_implementation="eager")
+    loss, expected = unroll(reference, list(dict(reference.named_parameters())), batch, 2, lr, order)
+    for backward in ("full", "recompute"):
+        for evaluator in ("auto", "looped"):
+            algorithm = Maml(inner_steps=2, inner_lr=lr, order=order, backward=backward, evaluator=evaluator)
+            found_loss, found = outer_gradient(MetaLearner(tiny_vit(dtype=dtype), algorithm), batch)
+            assert abs(found_loss - loss) <= tolerance * abs(loss)
+            assert relative_gap(of_model(found), expected) < tolerance
+
+
 @pytest.mark.parametrize("rates", ["scalar", "tensor", "element"])
 def test_first_order_gives_its_formula_for_learned_rates_too(rates):
     """One step: d loss / d theta = g_query(phi), d loss / d alpha = -(g_query(phi) * g_support(theta)), summed as shared."""

@@ -77,7 +77,7 @@ def test_refusals():
         what_moves(tiny_gpt2(), "head", "causal-lm")
     with pytest.raises(HfmetaError, match=r"matches no trainable tensor. The first of \d+: bert"):
         what_moves(tiny_bert(), "decoder", TEXT)
-    with pytest.raises(HfmetaError, match="neither all, head, adapter nor a regular expression"):
+    with pytest.raises(HfmetaError, match="neither all, head, adapter, private nor a regular expression"):
         what_moves(tiny_bert(), "(", TEXT)
     with pytest.raises(HfmetaError, match='adapt="adapter" needs a PEFT model'):
         what_moves(tiny_bert(), "adapter", TEXT)

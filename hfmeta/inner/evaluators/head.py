@@ -68,7 +68,11 @@ def _distinct(inputs: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor | No
         the distinct rows, and for every row which of them it is (None: all rows as they were).
     """
     shapes = {tuple(value.shape) for value in inputs.values()}
-    if torch.is_grad_enabled() or len(shapes) > 1 or any(v.dim() != 2 or v.is_floating_point() for v in inputs.values()):
+    if (
+        torch.is_grad_enabled()
+        or len(shapes) > 1
+        or any(v.dim() != 2 or v.is_floating_point() for v in inputs.values())
+    ):
         return inputs, None
     together = torch.cat([value.long() for value in inputs.values()], 1)
     rows, where = torch.unique(together, dim=0, return_inverse=True)
@@ -83,7 +87,7 @@ ROWS_PER_PASS = 24
 
 
 def _of_like_length(inputs: dict[str, Tensor]) -> list[Any]:
-    """Row indices in passes of like length, or `[None]` for all rows at once (no tokens, few rows, or a GPU, which fills up better)."""
+    """Row indices in passes of like length; `[None]`, all at once, without tokens, for few rows, and on a GPU."""
     mask = inputs.get("attention_mask")
     if mask is None or mask.dim() != 2 or mask.shape[0] <= ROWS_PER_PASS or mask.device.type != "cpu":
         return [None]

@@ -1,0 +1,122 @@
+"""The phases of a CMAML run inside one Trainer run: MAML pretraining, pruning of every training task, joint training.
+
+Which phase a step belongs to is a function of the global step alone, and pruning one of the values at that step: a run that was killed
+anywhere resumes to the same bits, whichever checkpoint it resumes from.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate.utils import gather_object
+from torch import Tensor
+from transformers import EarlyStoppingCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from hfmeta.adapters.pruning.bits import pack, unpack
+from hfmeta.episodes import EpisodeDataset
+from hfmeta.episodes.whole import tasks_of, whole_tasks
+from hfmeta.learner.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from hfmeta.trainer import MetaTrainer
+
+logger = logging.getLogger(__name__)
+
+
+class Phases(TrainerCallback):
+    """Prunes when a run passes from pretraining to joint training, and keeps abandoned edges where they are.
+
+    Args:
+        trainer: whose learner has private networks.
+    """
+
+    def __init__(self, trainer: MetaTrainer):
+        self.trainer = trainer
+        assert trainer.learner.private is not None
+        self.private = trainer.learner.private
+        self._resting: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """A run from the start has no structures yet; masks of a checkpoint must be those of these tasks."""
+        names = [str(name) for name in self.trainer.train_dataset.task_names]  # type: ignore[union-attr]
+        if not self.private.ready or self._share(state) < self.private.algorithm.pretrain_until:
+            self.private.begin(names)
+        else:
+            self.private.expect(names)
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Prune before the first step of joint training."""
+        if self.private.ready or self._share(state) < self.private.algorithm.pretrain_until:
+            return
+        found = prune_all(self.trainer)
+        logger.info(
+            "pruned %d tasks: %s.", len(self.private.store), ", ".join(f"{k} {v:.3g}" for k, v in found.items())
+        )
+        # Before and after are measured on different ground: a pretrained model must not win as the best of the run.
+        state.best_metric, state.best_model_checkpoint, state.best_global_step = None, None, None
+        for callback in self.trainer.callback_handler.callbacks:
+            if isinstance(callback, EarlyStoppingCallback):
+                callback.early_stopping_patience_counter = 0
+
+    @staticmethod
+    def _share(state: TrainerState) -> float:
+        return state.global_step / max(1, state.max_steps)
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Remember the private edges that no task of this step holds."""
+        if not self.private.ready or self.private.algorithm.masks != "forward":
+            return
+        named = dict(self.trainer.learner.model.named_parameters())
+        for name in self.private.thinnable:
+            value = named[name]
+            if value.grad is not None:
+                self._resting.append((value, value.grad == 0, value.detach().clone()))
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Put them back: an optimiser with momentum moves them without a gradient."""
+        with torch.no_grad():
+            for value, resting, before in self._resting:
+                value.copy_(torch.where(resting, before, value))
+        self._resting.clear()
+
+
+def prune_all(trainer: MetaTrainer) -> dict[str, float]:
+    """Fine-tune and prune every training task (Algorithm 1); the processes of a run share the tasks out.
+
+    Returns:
+        keep ratios and overlap, for the log.
+    """
+    learner, dataset, accelerator = trainer.learner, trainer.train_dataset, trainer.accelerator
+    private = learner.private
+    assert private is not None
+    tasks = tasks_of(dataset)
+    assert isinstance(dataset, EpisodeDataset)
+    private.begin([str(name) for name in dataset.task_names])
+    mine = tasks[accelerator.process_index :: accelerator.num_processes]
+    size = learner.algorithm.tasks_per_pass or trainer.args.train_batch_size
+    packed: list[tuple[list[int], dict[str, Any]]] = []
+    was_training = learner.training
+    learner.eval()
+    with torch.no_grad(), accelerator.autocast():
+        for first in range(0, len(mine), size):
+            some = mine[first : first + size]
+            support = {name: value.to(accelerator.device) for name, value in whole_tasks(dataset, some).items()}
+            ids = torch.tensor(some, device=accelerator.device)
+            path = Trajectory(learner, support, ids)
+            _, masks = path.carve(private.algorithm.prune_steps, [private.id_of(task) for task in some])
+            packed.append((some, {name: pack(mask) for name, mask in masks.items()}))
+    learner.train(was_training)
+    everyone = gather_object(packed) if accelerator.num_processes > 1 else packed
+    for some, rows in sorted(everyone, key=lambda part: part[0]):
+        private.keep(some, {name: unpack(row, private.shapes[name]) for name, row in rows.items()})
+    return private.finish()

@@ -1,0 +1,305 @@
+"""What PEFT's users expect of an adapter: attach, switch, disable, delete, save, load, mix; and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+
+import pytest
+import torch
+from peft import AutoPeftModelForSequenceClassification, PeftModel, get_peft_model, get_peft_model_state_dict
+from transformers import AutoModelForSequenceClassification
+
+from hfmeta.adapters import PrivateMlpConfig, adapter_names
+from hfmeta.adapters.private_mlp import PrivateMlpLayer, is_gate
+from hfmeta.inner.errors import HfmetaError
+from private import MODELS, add, logits, private, rows_of
+from tiny import tiny_bert, tiny_gpt2, tiny_lstm, tiny_mlp, tiny_t5
+
+ALL = pytest.mark.parametrize("name", list(MODELS))
+
+
+def checkpoint_activations(model):
+    """Gradient checkpointing under the name that this version of transformers has for it."""
+    base = model.get_base_model()
+    (getattr(base, "activation_checkpointing_enable", None) or base.gradient_checkpointing_enable)()
+
+
+@ALL
+@pytest.mark.parametrize("gate", ["diagonal", "full"])
+def test_the_default_start_changes_nothing_and_a_random_one_does(name, gate):
+    build, rows = MODELS[name][0], rows_of(name)
+    model = get_peft_model(build(), PrivateMlpConfig(gate=gate)).eval()
+    base = build().eval().requires_grad_(False)
+    assert torch.equal(logits(model, rows), logits(base, rows))
+    assert not torch.equal(logits(private(build(), gate=gate), rows), logits(base, rows))
+    trainable = [key for key, value in model.named_parameters() if value.requires_grad]
+    assert trainable == adapter_names(model)
+    assert any(is_gate(key) for key in trainable) == (name != "seq2spg")
+
+
+@ALL
+def test_every_private_tensor_can_learn(name):
+    model = private(MODELS[name][0]())
+    model.train()(**rows_of(name)).loss.backward()
+    own = adapter_names(model)
+    for key, value in model.named_parameters():
+        if key in own:
+            assert value.grad is not None
+            assert value.grad.abs().sum() > 0, key
+        else:
+            assert value.grad is None
+
+
+@ALL
+def test_switch_disable_delete_and_unload(name):
+    build, rows = MODELS[name][0], rows_of(name)
+    plain = logits(build().eval().requires_grad_(False), rows)
+    model = add(private(build(), adapter="anna"), "ben")
+    anna = logits(model, rows)
+    assert not any(value.requires_grad for key, value in model.named_parameters() if ".ben." in key)
+    model.set_adapter("ben")
+    ben = logits(model, rows)
+    assert not torch.equal(anna, ben)
+    with model.disable_adapter():
+        assert torch.equal(logits(model, rows), plain)
+    model.set_adapter("anna")
+    assert torch.equal(logits(model, rows), anna)
+    with pytest.warns(UserWarning, match="Setting active adapter to ben"):
+        model.delete_adapter("anna")
+    assert not any(".anna." in key for key in model.state_dict())
+    assert torch.equal(logits(model, rows), ben)
+    base = model.unload()
+    assert not any(isinstance(module, PrivateMlpLayer) for module in base.modules())
+    assert not any(module._forward_hooks for module in base.modules())
+    assert torch.equal(logits(base, rows), plain)
+
+
+@ALL
+def test_save_and_load_from_a_subfolder(name, tmp_path):
+    build, rows = MODELS[name][0], rows_of(name)
+    model = add(private(build(), adapter="anna"), "ben", hidden_sizes=[5, 7], gate="full", last="tanh")
+    model.save_pretrained(tmp_path)
+    for adapter in ("anna", "ben"):
+        model.set_adapter(adapter)
+        for options in ({}, {"low_cpu_mem_usage": True}):
+            again = PeftModel.from_pretrained(build().eval(), str(tmp_path), subfolder=adapter, **options)
+            assert torch.equal(logits(again, rows), logits(model, rows)), adapter
+        again.load_adapter(str(tmp_path / adapter), adapter_name="twin")
+        again.set_adapter("twin")
+        assert torch.equal(logits(again, rows), logits(model, rows)), adapter
+    stored = get_peft_model_state_dict(model, adapter_name="ben")
+    assert all("private_mlp_adapter." in key and "ben" not in key for key in stored)
+
+
+@ALL
+def test_rows_of_one_batch_have_their_own_adapters(name):
+    build, rows = MODELS[name][0], rows_of(name)
+    model = add(private(build(), adapter="anna"), "ben")
+    names = ["anna", "__base__", "ben", "ben", "anna", "__base__"]
+    mixed = logits(model, rows, adapter_names=names)
+    with model.disable_adapter():
+        alone = {"__base__": logits(model, rows)}
+    for adapter in ("anna", "ben"):
+        model.set_adapter(adapter)
+        alone[adapter] = logits(model, rows)
+    for row, adapter in enumerate(names):
+        torch.testing.assert_close(mixed[row], alone[adapter][row], rtol=1e-5, atol=1e-5)
+    assert torch.equal(logits(model, rows), alone["ben"])  # nothing of the mixture stays behind
+
+
+@pytest.mark.parametrize("name", ["gpt2", "t5", "seq2spg"])
+@pytest.mark.parametrize("beams", [1, 3])
+def test_generation_with_mixed_adapters(name, beams):
+    model = add(private(MODELS[name][0](), adapter="anna"), "ben")
+    ids = rows_of(name, count=4)["input_ids"][:, :3].clamp(min=5)
+    rows = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    options = {"num_beams": beams, "do_sample": False, "max_new_tokens": 5, "min_new_tokens": 5}
+    mixed = model.generate(**rows, **options, adapter_names=["anna", "ben", "anna", "ben"])
+    for adapter, mine in (("anna", [0, 2]), ("ben", [1, 3])):
+        model.set_adapter(adapter)
+        assert torch.equal(model.generate(**rows, **options)[mine], mixed[mine])
+
+
+def test_several_active_adapters_add_up_beside_a_block_and_not_in_a_private_modules_place():
+    rows = rows_of("bert")
+    model = add(private(tiny_bert(), adapter="anna"), "ben")
+    one = logits(model, rows)
+    model.base_model.set_adapter(["anna", "ben"])
+    both = logits(model, rows)
+    model.base_model.set_adapter(["ben", "anna"])
+    torch.testing.assert_close(logits(model, rows), both)
+    assert not torch.equal(one, both)
+    model = add(private(tiny_lstm(), adapter="anna"), "ben")
+    with pytest.raises(HfmetaError, match=r"decoder\.private is a private module, whose place one adapter takes"):
+        model.base_model.set_adapter(["anna", "ben"])
+
+
+def test_transformers_own_adapters(tmp_path):
+    rows = rows_of("bert")
+    made = private(tiny_bert())
+    made.save_pretrained(tmp_path)
+    model = tiny_bert().eval()
+    model.load_adapter(str(tmp_path), adapter_name="anna")
+    assert torch.equal(logits(model, rows), logits(made, rows))
+    with pytest.warns(UserWarning, match="multiple adapters"):
+        model.add_adapter(PrivateMlpConfig(init_weights=False), adapter_name="ben")
+    assert not torch.equal(logits(model, rows), logits(made, rows))
+    model.set_adapter("anna")
+    assert torch.equal(logits(model, rows), logits(made, rows))
+    model.save_pretrained(tmp_path / "again")
+    again = tiny_bert().eval()
+    again.load_adapter(str(tmp_path / "again"))
+    assert torch.equal(logits(again, rows), logits(made, rows))
+    model.disable_adapters()
+    assert torch.equal(logits(model, rows), logits(tiny_bert().eval().requires_grad_(False), rows))
+    model.enable_adapters()
+    model.delete_adapter("ben")
+    assert torch.equal(logits(model, rows), logits(made, rows))
+
+
+@pytest.mark.parametrize("name", ["gpt2", "t5", "seq2spg"])
+def test_transformers_load_adapter_on_the_other_shapes(name, tmp_path):
+    made = private(MODELS[name][0]())
+    made.save_pretrained(tmp_path)
+    model = MODELS[name][0]().eval()
+    model.load_adapter(str(tmp_path))
+    assert torch.equal(logits(model, rows_of(name)), logits(made, rows_of(name)))
+
+
+def test_auto_classes_and_a_head_that_is_saved_whole(tmp_path):
+    rows = rows_of("bert")
+    tiny_bert().save_pretrained(tmp_path / "base")
+    base = AutoModelForSequenceClassification.from_pretrained(tmp_path / "base")
+    model = private(base, task_type="SEQ_CLS")
+    with torch.no_grad():
+        model.base_model.model.classifier.modules_to_save["default"].weight.add_(1.0)
+    model.save_pretrained(tmp_path / "adapter")
+    for again in (
+        AutoPeftModelForSequenceClassification.from_pretrained(str(tmp_path / "adapter"), num_labels=5),
+        AutoModelForSequenceClassification.from_pretrained(str(tmp_path / "adapter"), num_labels=5),
+    ):
+        assert torch.equal(logits(again.eval(), rows), logits(model, rows))
+
+
+def test_what_the_model_reads_of_its_blocks_is_there():
+    model = private(tiny_gpt2())
+    block = model.base_model.model.transformer.h[0]
+    assert isinstance(block, PrivateMlpLayer)
+    assert block.attn is block.base_layer.attn
+    with pytest.raises(AttributeError):
+        _ = block.no_such_thing
+    checkpoint_activations(model)
+    assert block.base_layer.gradient_checkpointing
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "t5", "vit"])
+def test_hidden_states_and_gradient_checkpointing(name):
+    rows = rows_of(name)
+    model = private(MODELS[name][0]())
+    key = "decoder_hidden_states" if name == "t5" else "hidden_states"
+    with torch.no_grad():
+        seen = model(**rows, output_hidden_states=True)[key]
+        with model.disable_adapter():
+            plain = model(**rows, output_hidden_states=True)[key]
+    assert len(seen) == 3
+    assert torch.equal(seen[0], plain[0])
+    assert not torch.allclose(seen[1], plain[1])
+    grads = []
+    for checkpointed in (False, True):
+        model.zero_grad()
+        if checkpointed:
+            checkpoint_activations(model.train())
+        model(**rows).loss.backward()
+        grads.append([value.grad.clone() for value in model.parameters() if value.grad is not None])
+    for one, other in zip(*grads, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_layers_to_transform_choose_blocks():
+    def blocks(**options):
+        found = private(tiny_t5(), **options).named_modules()
+        return [name.removeprefix("base_model.model.") for name, module in found if isinstance(module, PrivateMlpLayer)]
+
+    assert blocks() == [f"{part}.block.{i}" for part in ("encoder", "decoder") for i in (0, 1)]
+    assert blocks(layers_to_transform=[1]) == ["encoder.block.1", "decoder.block.1"]
+    assert blocks(layers_to_transform=0, layers_pattern="decoder.block") == ["decoder.block.0"]
+    assert blocks(target_modules=["block.1"], exclude_modules=["encoder.block.1"]) == ["decoder.block.1"]
+
+
+def test_half_precision_and_linear_targets():
+    rows = rows_of("bert")
+    model = private(tiny_bert(dtype=torch.bfloat16), target_modules=["query", "intermediate.dense"])
+    assert logits(model, rows).dtype == torch.bfloat16
+    assert logits(model, rows).isfinite().all()
+
+
+def test_merging_and_weighing_are_refused():
+    model = add(private(tiny_bert(), adapter="anna"), "ben")
+    for merge in (model.merge_adapter, model.merge_and_unload):
+        with pytest.raises(HfmetaError, match="a private adapter cannot be merged: it is not linear"):
+            merge()
+    layer = next(module for module in model.modules() if isinstance(module, PrivateMlpLayer))
+    with pytest.raises(HfmetaError, match="cannot be merged"):
+        layer.unload_and_optionally_merge_module(merge=True)
+    with pytest.warns(UserWarning, match="Already unmerged"):
+        layer.unmerge()
+    with pytest.raises(HfmetaError, match="private adapters cannot be combined by weights"):
+        model.add_weighted_adapter(["anna", "ben"], [0.5, 0.5], "mean")
+
+
+def test_mixed_batches_refuse_what_they_cannot_do():
+    rows = rows_of("bert")
+    model = private(tiny_bert(), adapter="anna")
+    with pytest.raises(HfmetaError, match=re.escape("non-existing adapter(s): ben; there are anna.")):
+        model(**rows, adapter_names=["ben"] * 6)
+    with pytest.raises(
+        HfmetaError, match="Length of `adapter_names` should be the same as the number of inputs, but got 2 and 6"
+    ):
+        model(**rows, adapter_names=["anna"] * 2)
+    with pytest.raises(HfmetaError, match="Cannot pass `adapter_names` when the model is in training mode"):
+        model.train()(**rows, adapter_names=["anna"] * 6)
+
+
+def test_targets_that_cannot_be():
+    with pytest.raises(
+        HfmetaError, match="Please specify `target_modules`.*no default for the model type 'hfmeta-mlp'"
+    ):
+        get_peft_model(tiny_mlp(), PrivateMlpConfig())
+    with pytest.raises(
+        HfmetaError, match=r"does not fit bert\.embeddings\.LayerNorm \(LayerNorm\): its width cannot be read off"
+    ):
+        get_peft_model(tiny_bert(), PrivateMlpConfig(target_modules=["embeddings.LayerNorm"]))
+
+
+def test_an_adapter_of_another_model_is_refused(tmp_path):
+    private(tiny_bert()).save_pretrained(tmp_path)
+    path = tmp_path / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": "somebody/base"}))
+    with pytest.raises(
+        HfmetaError,
+        match=r"does not fit this model: .*is \(16,\) in the file and \(32,\) in the model\. It was made for",
+    ):
+        PeftModel.from_pretrained(tiny_bert(hidden_size=32), str(tmp_path))
+    with pytest.raises(HfmetaError, match=r"does not fit this model: 14 missing, the first .*layer\.2\."):
+        PeftModel.from_pretrained(tiny_bert(num_hidden_layers=4), str(tmp_path))
+    with pytest.raises(HfmetaError, match=r"does not fit this model: 7 unexpected, the first .*layer\.1\."):
+        PeftModel.from_pretrained(tiny_bert(num_hidden_layers=1), str(tmp_path))
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    private(tiny_bert()).save_pretrained(tmp_path)
+    path = tmp_path / "adapter_model.safetensors"
+    whole = path.read_bytes()
+    for content in (whole[:-100], whole[:20], b""):
+        path.write_bytes(content)
+        with pytest.raises(HfmetaError, match="adapter_model.safetensors is cut short or damaged"):
+            PeftModel.from_pretrained(tiny_bert(), str(tmp_path))
+
+
+def test_no_warning_on_the_common_ways():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message=".is_gradient_checkpointing. is deprecated")
+        add(private(tiny_gpt2(), adapter="anna"), "ben")
