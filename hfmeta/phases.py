@@ -16,7 +16,7 @@ from transformers import EarlyStoppingCallback, TrainerCallback, TrainerControl,
 
 from hfmeta.adapters.pruning.bits import pack, unpack
 from hfmeta.episodes import EpisodeDataset
-from hfmeta.episodes.whole import tasks_of, whole_tasks
+from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner.trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -99,24 +99,45 @@ def prune_all(trainer: MetaTrainer) -> dict[str, float]:
     learner, dataset, accelerator = trainer.learner, trainer.train_dataset, trainer.accelerator
     private = learner.private
     assert private is not None
-    tasks = tasks_of(dataset)
     assert isinstance(dataset, EpisodeDataset)
+    rounds = _one_round(dataset)
     private.begin([str(name) for name in dataset.task_names])
-    mine = tasks[accelerator.process_index :: accelerator.num_processes]
+    mine = rounds[accelerator.process_index :: accelerator.num_processes]
     size = learner.algorithm.tasks_per_pass or trainer.args.train_batch_size
     packed: list[tuple[list[int], dict[str, Any]]] = []
     was_training = learner.training
     learner.eval()
     with torch.no_grad(), accelerator.autocast():
         for first in range(0, len(mine), size):
-            some = mine[first : first + size]
-            support = {name: value.to(accelerator.device) for name, value in whole_tasks(dataset, some).items()}
-            ids = torch.tensor(some, device=accelerator.device)
-            path = Trajectory(learner, support, ids)
+            batch = dataset.collate(dataset.episodes(mine[first : first + size]))
+            support = {name: value.to(accelerator.device) for name, value in batch["support"].items()}
+            some = [int(task) for task in batch["task"]]
+            path = Trajectory(learner, support, batch["task"].to(accelerator.device))
             _, masks = path.carve(private.algorithm.prune_steps, [private.id_of(task) for task in some])
             packed.append((some, {name: pack(mask) for name, mask in masks.items()}))
     learner.train(was_training)
     everyone = gather_object(packed) if accelerator.num_processes > 1 else packed
-    for some, rows in sorted(everyone, key=lambda part: part[0]):
-        private.keep(some, {name: unpack(row, private.shapes[name]) for name, row in rows.items()})
+    rows = {
+        task: {name: bits[i] for name, bits in part.items()} for some, part in everyone for i, task in enumerate(some)
+    }
+    for task in sorted(rows):
+        private.keep([task], {name: unpack(row[None], private.shapes[name]) for name, row in rows[task].items()})
     return private.finish()
+
+
+def _one_round(dataset: EpisodeDataset) -> list[tuple[int, int]]:
+    """Keys of the first episode of every task, whose support sets are what the tasks are pruned on.
+
+    Raises:
+        HfmetaError: a dataset without a fixed list of tasks, each visited once in a round.
+    """
+    draws = getattr(dataset.source, "draws", None)
+    keys = [(0, index) for index in range(len(getattr(draws, "tasks", ())))]
+    found = [dataset.draw(key) for key in keys]
+    tasks = {draw.task for draw in found if draw is not None}
+    if not keys or len(tasks) < len(keys):
+        raise HfmetaError(
+            "a structure for each training task needs a fixed list of tasks, each visited once in a round: episodes by task column, "
+            "EpisodeDataset(rows, task_column=...), not an endless family, N-way episodes or leave-one-out tests."
+        )
+    return keys

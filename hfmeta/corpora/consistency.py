@@ -61,8 +61,7 @@ def consistency_pairs(
     """Pairs of a response and a persona sentence with labels, personas of the two parts being different ones.
 
     Entailment: the sentence said in another way or as it could be said in a conversation, and own turns that hold most
-        of the
-    content words of exactly one own sentence. Contradiction: the sentence denied or with an attribute swapped, as a
+    of the content words of exactly one own sentence. Contradiction: the sentence denied or with an attribute swapped, as a
     turn; and own turns that agree with a sentence, against its opposites. Neutral: sentences and turns of unrelated
     personas, other sentences of the same one, own turns without a common content word, the same said of somebody else,
     and questions about the very thing, which say nothing about who asks. A pair with a sentence of another persona is
@@ -118,9 +117,8 @@ def consistency_pairs(
         missing = set(LABELS) - {str(row["label"]) for row in rows[part]}
         if missing:
             raise EpisodeError(
-                f"the {part} personas ({len(members)}) give no pair of {', '.join(sorted(missing))}: the rules "
-                "know first-person English "
-                "sentences such as 'i have two dogs .'; give more personas or another held_out."
+                f"the {part} personas ({len(members)}) give no pair of {', '.join(sorted(missing))}: the rules know "
+                "first-person English sentences such as 'i have two dogs .'; give more personas or another held_out."
             )
     text = Value("string")
     features = Features(

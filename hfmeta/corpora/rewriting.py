@@ -1,9 +1,8 @@
 """First-person English sentences rewritten by rules: saying the same, saying the opposite, asking, and swapping an
 attribute.
 
-Here: what can be done with one short sentence such as persona descriptions have. Not here: which rewriting makes which
-    pair of a data
-set (`consistency.py`). Rules are rough by nature: they make training data, not judgements.
+Here: what can be done with one short sentence such as persona descriptions have. Not here: which rewriting makes
+which pair of a data set (`consistency.py`). Rules are rough by nature: they make training data, not judgements.
 """
 
 from __future__ import annotations

@@ -123,13 +123,12 @@ def classify(
         [N, C], float32 on the CPU.
 
     Raises:
-        HfmetaError: nothing to classify, a batch size below 1, logits of another shape than the names promise.
+        HfmetaError: nothing to classify, another number of second segments than of first ones, a batch size below 1.
     """
     if len(texts) == 0 or batch_size < 1 or (pairs is not None and len(pairs) != len(texts)):
         raise HfmetaError(
             "a classifier needs at least one text, as many second segments, and a batch size of 1 or more: "
-            f"received {len(texts)} texts, "
-            f"{'no' if pairs is None else len(pairs)} second segments, batch_size={batch_size}."
+            f"received {len(texts)} texts, {'no' if pairs is None else len(pairs)} second segments, batch_size={batch_size}."
         )
     inputs: list[tuple[str, ...]] = (
         [(text,) for text in texts] if pairs is None else list(zip(texts, pairs, strict=True))

@@ -82,9 +82,8 @@ def consistency_labels(model: nn.Module) -> dict[int, str]:
     if None in kinds or len(set(kinds)) != len(kinds) or set(kinds) not in _COMPLETE:
         raise HfmetaError(
             f"the classes of the NLI model are {', '.join(names)}; expected entailment, neutral and contradiction "
-            "in any order and usual "
-            "spelling (or consistent and inconsistent, or entailment and not_entailment). Take an NLI model, or "
-            "correct its config's id2label."
+            "in any order and usual spelling (or consistent and inconsistent, or entailment and not_entailment). "
+            "Take an NLI model, or correct its config's id2label."
         )
     return {index: str(kind) for index, kind in enumerate(kinds)}
 

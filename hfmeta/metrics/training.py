@@ -1,17 +1,19 @@
 """Training the classifiers that metrics judge with: a stock sequence-classification model on labelled texts or pairs.
 
-Here: `transformers.Trainer` with what such a classifier needs, and its accuracy by class on held-out rows. Not here: choosing
-and loading
-the backbone (models room) and making the rows (corpora room).
+Here: `transformers.Trainer` with what such a classifier needs, and its accuracy by class on held-out rows. Not here:
+choosing and loading the backbone (models room) and making the rows (corpora room).
 """
 
 from __future__ import annotations
 
+import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import ClassLabel, Dataset
 from torch import nn
@@ -100,7 +102,7 @@ def train_classifier(
         keep_in_memory=True,
     )
     steps = max(1, round(epochs * -(-len(rows) // batch_size)))
-    with tempfile.TemporaryDirectory() as scratch, torch.random.fork_rng():
+    with tempfile.TemporaryDirectory() as scratch, _generators_kept():
         arguments = TrainingArguments(
             output_dir=scratch,
             max_steps=steps,
@@ -162,6 +164,18 @@ def report_classifier(
         rows_by_class=counts,
         confusion=confusion,
     )
+
+
+@contextmanager
+def _generators_kept() -> Iterator[None]:
+    """The Trainer seeds every global generator; whoever draws from them afterwards draws as if it had not."""
+    python, array = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(array)
 
 
 def _class_names(rows: Dataset, text_columns: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from hfmeta.models.conv4 import Conv4Config, Conv4ForImageClassification
 from hfmeta.models.heads import head_of, mixes_rows
-from hfmeta.models.loading import AUTO_CLASSES, load_model, load_processing_class, task_type_of
+from hfmeta.models.loading import AUTO_CLASSES, REFERENCE_MODELS, load_model, load_processing_class, task_type_of
 from hfmeta.models.lstm_seq2seq import (
     LstmSeq2SeqConfig,
     LstmSeq2SeqForConditionalGeneration,
@@ -20,6 +20,7 @@ from hfmeta.models.word_vectors import load_word_vectors
 
 __all__ = [
     "AUTO_CLASSES",
+    "REFERENCE_MODELS",
     "Conv4Config",
     "Conv4ForImageClassification",
     "LstmSeq2SeqConfig",

@@ -16,8 +16,9 @@ from hfmeta.episodes import Encoder, build_encoder
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner import MetaLearner
 from hfmeta.models import head_of, load_model, load_processing_class
-from hfmeta.recipe.data import Episodes, build_episodes
+from hfmeta.recipe.data import Episodes, build_episodes, load_tables
 from hfmeta.recipe.schema import CLASSIFICATION, Recipe
+from hfmeta.recipe.words import needs_words, words_of
 from hfmeta.trainer import MetaTrainer
 
 
@@ -66,13 +67,18 @@ def build(recipe: Recipe) -> Build:
     """
     args = training_arguments(recipe)
     section = recipe.model
-    processing_class = load_processing_class(section.name, section.task, revision=section.revision)
+    tables = None
+    if needs_words(recipe):
+        tables = load_tables(recipe.data, section.task)
+        processing_class = words_of(recipe, tables)
+    else:
+        processing_class = load_processing_class(section.name, section.task, revision=section.revision)
     train_seed = args.seed if args.data_seed is None else args.data_seed
-    episodes = build_episodes(recipe.data, section.task, processing_class, train_seed)
+    episodes = build_episodes(recipe.data, section.task, processing_class, train_seed, tables)
     num_labels = episodes.num_labels
 
     def new_model() -> Any:
-        return build_model(recipe, num_labels, args.seed)
+        return build_model(recipe, num_labels, args.seed, processing_class)
 
     learner = MetaLearner(
         new_model(),
@@ -97,25 +103,29 @@ def training_arguments(recipe: Recipe, **changes: Any) -> MetaConfig:
     return MetaConfig(**{"dataloader_pin_memory": torch.cuda.is_available(), **recipe.training, **changes})
 
 
-def build_model(recipe: Recipe, num_labels: int | None, seed: int) -> Any:
+def build_model(recipe: Recipe, num_labels: int | None, seed: int, processing_class: Any = None) -> Any:
     """The stock model, with the adapter where the recipe has one.
 
     Args:
         recipe: a checked recipe.
         num_labels: classes of the head (C); None outside classification.
         seed: draws what is not loaded: a head, an adapter, or all weights.
+        processing_class: the tokenizer, whose size a network's vocabulary has that was made for it.
 
     Raises:
         HfmetaError: a model that cannot be loaded or does not serve the task type; a pattern that trains nothing.
     """
     section = recipe.model
+    config = dict(section.config)
+    if needs_words(recipe) and processing_class is not None:
+        config["vocab_size"] = len(processing_class)
     model = load_model(
         section.name,
         section.task,
         num_labels=num_labels if section.task in CLASSIFICATION else None,
         pooling=section.pooling,
         revision=section.revision,
-        config_overrides=section.config,
+        config_overrides=config,
         from_scratch=section.from_scratch,
         seed=seed,
         torch_dtype=section.dtype,

@@ -217,8 +217,8 @@ def check_files(data: DataSection, model_name: Any, problems: list[str]) -> None
 def _check_sizes(data: DataSection, problems: list[str]) -> None:
     least = {"n_way": 2, "k_shot": 1, "support": 1, "query": 1, "test_tasks": 1, "valid_tasks": 0, "seed": 0}
     optional = {"test_support": 1, "test_query": 1, "train_tasks": 1, "max_length": 1}
-    more = {"split_seed": 0, "valid_alphabets": 0, "image_size": 1, "min_context_turns": 0, "max_dialogues_per_user": 2}
-    more["test_users_count"] = 2
+    more = {"split_seed": 0, "valid_alphabets": 0, "image_size": 1, "min_context_turns": 0}
+    more |= {"max_dialogues_per_user": 2, "test_users_count": 2}
     rows = (
         "max_support_rows",
         "max_query_rows",

@@ -65,7 +65,9 @@ class Episodes:
         return None if self.split is None else split_sha256(self.split)
 
 
-def build_episodes(data: DataSection, task: str, processing_class: Any, train_seed: int) -> Episodes:
+def build_episodes(
+    data: DataSection, task: str, processing_class: Any, train_seed: int, tables: Mapping[str, Dataset] | None = None
+) -> Episodes:
     """Load the rows, split them by task, and make the episodes of all parts.
 
     Args:
@@ -73,6 +75,7 @@ def build_episodes(data: DataSection, task: str, processing_class: Any, train_se
         task: the model's task type.
         processing_class: tokenizer or image processor.
         train_seed: seed of training episodes.
+        tables: the rows by part, where they have been loaded; None: load them.
 
     Raises:
         HfmetaError: files, columns, tasks or sizes from which the episodes cannot be made.
@@ -82,7 +85,7 @@ def build_episodes(data: DataSection, task: str, processing_class: Any, train_se
         train = EpisodeDataset(Sinusoid(support, query), seed=train_seed, length=data.train_tasks)
         held_out = EpisodeDataset(Sinusoid(data.test_support or support, data.test_query or query))
         return _episodes(data, train, held_out, held_out, num_labels=None, split=None)
-    tables = load_tables(data, task)
+    tables = load_tables(data, task) if tables is None else tables
     options: dict[str, Any] = {"processing_class": processing_class, "task_type": task, "too_small": data.too_small}
     if task in TEXT:
         options["max_length"] = data.max_length
@@ -186,6 +189,15 @@ def _text_columns(data: DataSection, task: str) -> list[str]:
     """Columns of a .csv that hold text even where every cell looks like a number."""
     named = [data.input_column, None if task in CLASSIFICATION else data.target_column, data.group_column]
     return [column for column in named if column is not None] if task in TEXT else []
+
+
+def text_columns(data: DataSection) -> list[str]:
+    """The columns a sequence model reads and writes, or of classification the one it reads."""
+    if data.by_label:
+        columns: Mapping[str, Any] = INTENT_COLUMNS
+    else:
+        columns = DIALOGUE_COLUMNS.get(str(data.corpus), data.columns)
+    return [str(columns[key]) for key in ("input_column", "target_column") if columns.get(key) is not None]
 
 
 def _n_way(data: DataSection, rows: Dataset, part: str, train_seed: int, options: Mapping[str, Any]) -> EpisodeDataset:

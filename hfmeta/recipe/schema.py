@@ -25,13 +25,15 @@ class ModelSection:
     """`model`: which stock model is meta-trained.
 
     Args:
-        name: hub id, folder, `package:<installed package>`, or a reference network (hfmeta-conv4, hfmeta-mlp).
+        name: hub id, folder, `package:<installed package>`, or a reference network (hfmeta-conv4, hfmeta-seq2spg, ...).
         task: task type, which chooses the Auto class.
         revision: branch, tag or commit on the hub.
         pooling: `mean`: the classification head reads the mean over tokens.
         config: fields of the model's configuration that replace what it has.
         from_scratch: take the configuration only and draw all weights from `training.seed`.
         dtype: of the weights, such as float32; the checkpoint's own when None.
+        min_count: a reference network that reads text gets a vocabulary of the training texts' words; how often one must occur.
+        max_words: how many words that vocabulary keeps at most, the most frequent ones; None: all.
         trainable: regular expression; tensors whose name it does not find are frozen (None: all stay as they are).
     """
 
@@ -42,6 +44,8 @@ class ModelSection:
     config: dict[str, Any] = field(default_factory=dict)
     from_scratch: bool = False
     dtype: str | None = None
+    min_count: int = 1
+    max_words: int | None = None
     trainable: str | None = None
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from contextlib import nullcontext
 
 import pytest
 
-from hfmeta.adapters.durable import erase, write_file, write_new
+from hfmeta.adapters.durable import erase, sync_folder, write_file, write_new
 
 
 def test_writing_and_replacing(tmp_path):
@@ -53,3 +55,13 @@ def test_somebodys_copy_is_left_alone(tmp_path):
     erase(path)
     assert not path.exists()
     assert copy.read_bytes() == b"kept"
+
+
+@pytest.mark.parametrize(("number", "raises"), [(errno.EINVAL, False), (errno.ENOTSUP, False), (errno.EIO, True)])
+def test_file_systems_that_cannot_sync_a_folder(tmp_path, monkeypatch, number, raises):
+    def fsync(handle):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)) if raises else nullcontext():
+        sync_folder(tmp_path)

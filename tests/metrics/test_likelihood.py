@@ -66,9 +66,14 @@ def test_dropout_is_off_and_modes_come_back():
 
 def test_modes_come_back_after_a_failure():
     model = tiny_mlp().train()
-    with pytest.raises(RuntimeError, match="broken"), evaluation_mode(model):
-        assert not any(module.training for module in model.modules())
-        raise RuntimeError("broken")
+
+    def fail_inside():
+        with evaluation_mode(model):
+            assert not any(module.training for module in model.modules())
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        fail_inside()
     assert all(module.training for module in model.modules())
 
 

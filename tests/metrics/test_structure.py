@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
+from hfmeta.adapters.pruning.bits import jaccard
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.metrics import mean_overlap, pair_rank_correlation, pairwise_overlap, structure_overlap
 
@@ -112,3 +113,9 @@ def test_correlation_of_what_never_changes():
 def test_matrices_that_do_not_fit(shapes):
     with pytest.raises(HfmetaError, match=r"needs two matrices \[T, T\] of at least three tasks"):
         pair_rank_correlation(*(np.ones(shape) for shape in shapes))
+
+
+def test_agrees_with_the_count_on_stored_masks():
+    masks = np.random.default_rng(5).random((4, 37)) < 0.3
+    stored = jaccard(np.stack([np.packbits(mask) for mask in masks]))
+    np.testing.assert_allclose(pairwise_overlap(list(masks)), stored.numpy())

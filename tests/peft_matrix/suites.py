@@ -40,7 +40,6 @@ LINEAR = {"lin0", "lin1"}
 COMMON = {"target_modules", "modules_to_save", "exclude_modules", "layers_to_transform", "task_type", "inference_mode"}
 
 
-
 class MlpWithPrivate(test_custom_models.MLP):
     """PEFT's MLP with a private module of its own, for adapters that stand in for it."""
 

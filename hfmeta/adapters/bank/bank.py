@@ -10,7 +10,7 @@ from types import TracebackType
 from torch import Tensor
 
 from hfmeta.adapters.bank.errors import BankError
-from hfmeta.adapters.bank.layout import SUFFIX, Layout, read_header, write_header
+from hfmeta.adapters.bank.layout import HEADER, SUFFIX, Layout, read_header, write_header
 from hfmeta.adapters.bank.lock import WriterLock
 from hfmeta.adapters.bank.records import Owner, Record, check_record, decode, encode, task_of
 from hfmeta.adapters.ids import escaped, nearest, task_key, unescaped
@@ -57,7 +57,7 @@ class AdapterBank:
             revision: its commit or version.
 
         Raises:
-            BankError: the folder has a bank.
+            BankError: the folder has a bank, or what is left of one.
             HfmetaError: a template without tensors.
         """
         if not template or any(name.startswith("mask:") for name in template):
@@ -70,6 +70,11 @@ class AdapterBank:
         if layout.header.exists():
             lock.release()
             raise BankError(f"{layout.folder} has a bank already; open it with AdapterBank.open(folder, 'r+').")
+        if next(layout.paths(), None) is not None:
+            lock.release()
+            raise BankError(
+                f"{layout.folder} has users' adapters but no {HEADER}. Put that back from a backup, or choose a new folder."
+            )
         shapes = {name: tuple(value.shape) for name, value in template.items()}
         owner = Owner(learner_id, revision)
         write_header(layout, shapes, owner)

@@ -61,8 +61,9 @@ class Layout:
     def make(self) -> None:
         """Make the folders that are absent."""
         for folder in (self.folder, self.users, self.pending):
-            folder.mkdir(parents=True, exist_ok=True)
-            sync_folder(folder.parent)
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
+                sync_folder(folder.parent)
 
     def place(self, path: Path, content: bytes) -> None:
         """Put a user's file under its name; what was there goes, and is erased."""

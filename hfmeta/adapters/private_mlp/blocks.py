@@ -38,8 +38,7 @@ def widths_of(module: nn.Module, name: str, model_config: dict[str, Any]) -> tup
     if not ranked or (len(ranked) > 1 and ranked[0][1] == ranked[1][1]):
         raise HfmetaError(
             f"a private adapter does not fit {name} ({type(module).__name__}): its width cannot be read off. Target "
-            f"a PrivateMlp, a linear "
-            "layer, or a block whose input and output are hidden states [B, L, d]."
+            "a PrivateMlp, a linear layer, or a block whose input and output are hidden states [B, L, d]."
         )
     return ranked[0][0], ranked[0][0]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -86,6 +85,7 @@ class PrivateAdapter(nn.Module):
 class PrivateMlpLayer(nn.Module, BaseTunerLayer):
     """A target with its private adapters.
 
+    In the place of a private module, the active adapter answers; of several, the changes to the base's answer add up.
     Beside a block, the addition is made by a hook on the block that runs before all others, so that whoever looks at
     the block's output from outside (transformers' `output_hidden_states` does) sees what the next block gets. Other
     attributes are the block's own.
@@ -97,17 +97,14 @@ class PrivateMlpLayer(nn.Module, BaseTunerLayer):
     """
 
     adapter_layer_names = (CONTAINER,)
-    other_param_names = ("sizes",)
 
     def __init__(self, base_layer: nn.Module, name: str, model_config: dict[str, Any]):
         super().__init__()
         self.base_layer = base_layer
-        self.sizes: dict[str, tuple[int, ...]] = {}
         self.private_mlp_adapter = nn.ModuleDict()
         self._disable_adapters = False
         self.merged_adapters = []
         self._row_names: list[str] | None = None
-        self._name = name
         target = self.get_base_layer()
         self.stands_in = isinstance(target, PrivateMlp)
         if isinstance(target, PrivateMlp):
@@ -136,27 +133,9 @@ class PrivateMlpLayer(nn.Module, BaseTunerLayer):
             if config.init_weights:
                 for value in adapter.mlp.layers[-1].parameters():
                     nn.init.zeros_(value)
-        self.sizes[adapter_name] = adapter.mlp.sizes
         self.private_mlp_adapter[adapter_name] = adapter
         self._move_adapter_to_device_of_base_layer(adapter_name)
         self.set_adapter(self.active_adapters, inference_mode=inference_mode)
-
-    def set_adapter(self, adapter_names: str | Sequence[str], inference_mode: bool = False) -> None:
-        """Choose the active adapters; beside a block their answers add up, in the place of a `PrivateMlp` there can be
-        one.
-
-        Raises:
-            HfmetaError: several stand-ins at once.
-        """
-        names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
-        here = [name for name in names if name in self.private_mlp_adapter]
-        if self.stands_in and len(here) > 1:
-            raise HfmetaError(
-                f"{self._name} is a private module, whose place one adapter takes; received {', '.join(here)}. "
-                f"Activate one of them, or "
-                "give every row of a batch its own with `adapter_names`."
-            )
-        super().set_adapter(names, inference_mode=inference_mode)
 
     def forward(self, *args: Any, adapter_names: list[str] | None = None, **kwargs: Any) -> Any:
         """The target's answer under the active adapters.
@@ -200,12 +179,15 @@ class PrivateMlpLayer(nn.Module, BaseTunerLayer):
     def _in_its_place(self, z: Tensor, names: list[str] | None) -> Tensor:
         """The answer of the adapter that stands in for the base's private module, row by row where rows have their own."""
         if names is None or self.disable_adapters:
-            active = self._active_here()
-            return _answer(active[0].mlp, z) if active else self.base_layer(z)
+            own = [_answer(adapter.mlp, z) for adapter in self._active_here()]
+            if len(own) == 1:
+                return own[0]
+            base = self.base_layer(z)
+            return base + sum(answer - base for answer in own) if own else base
         parts, order = [], []
         for name, rows in rows_by_adapter(names, z).items():
-            own = name in self.private_mlp_adapter
-            parts.append(_answer(self._own(name).mlp, z[rows]) if own else self.base_layer(z[rows]))
+            mine = name in self.private_mlp_adapter
+            parts.append(_answer(self._own(name).mlp, z[rows]) if mine else self.base_layer(z[rows]))
             order.append(rows)
         return torch.cat(parts)[torch.cat(order).argsort()]
 

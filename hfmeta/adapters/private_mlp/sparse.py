@@ -51,8 +51,7 @@ def unpack_sparse(state: dict[str, Tensor], shapes: dict[str, torch.Size]) -> di
             stored = "no values" if values is None else f"{values.numel()} values"
             raise HfmetaError(
                 f"the sparse tensor {own} does not fit its place of shape {tuple(shape)}: {stored} and "
-                f"{bits.numel()} bytes of bits. "
-                "The file is damaged, or the adapter belongs to another base model."
+                f"{bits.numel()} bytes of bits. The file is damaged, or the adapter belongs to another base model."
             )
         dense = torch.zeros(shape, dtype=values.dtype, device=values.device)
         dense[kept.to(values.device)] = values

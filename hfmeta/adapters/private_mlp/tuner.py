@@ -37,9 +37,8 @@ class PrivateMlpModel(BaseTuner):
         kind = model_config.get("model_type")
         if peft_config.target_modules is None and kind not in self.target_module_mapping:
             raise HfmetaError(
-                f"Please specify `target_modules` in `peft_config`: a private adapter has no default for the model "
-                f"type {kind!r}. Name the "
-                "transformer blocks, for instance by a regular expression such as '.*layers\\.\\d+'."
+                f"Please specify `target_modules` in `peft_config`: a private adapter has no default for the model type "
+                f"{kind!r}. Name the transformer blocks, for instance by a regular expression such as '.*layers\\.\\d+'."
             )
         return super()._prepare_adapter_config(peft_config, model_config)
 
@@ -70,9 +69,8 @@ class PrivateMlpModel(BaseTuner):
         self._replace_module(parent, target_name, layer, target)
 
     def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
-        if isinstance(
-            child, PrivateMlpLayer
-        ):  # PEFT would look for the weight that linear layers have and blocks have not
+        if isinstance(child, PrivateMlpLayer):
+            # Taking a layer off again, PEFT would look for the weight that linear layers have and blocks have not.
             setattr(parent, child_name, new_module)
         else:
             super()._replace_module(parent, child_name, new_module, child)
@@ -88,8 +86,8 @@ class PrivateMlpModel(BaseTuner):
         """
         raise HfmetaError(
             "private adapters cannot be combined by weights: they are not linear, so a weighted mean of two does "
-            "neither's work. Activate "
-            "several beside a block with set_adapter([...]), or mix them by rows with `adapter_names`."
+            "neither's work. Activate several with base_model.set_adapter([...]), or mix them by rows with "
+            "`adapter_names`."
         )
 
     @contextmanager
@@ -101,7 +99,8 @@ class PrivateMlpModel(BaseTuner):
             return
         if self.training:
             raise HfmetaError("Cannot pass `adapter_names` when the model is in training mode. Call eval() first.")
-        known = {name for module in self.modules() if isinstance(module, PrivateMlpLayer) for name in module.sizes}
+        layers = [module for module in self.modules() if isinstance(module, PrivateMlpLayer)]
+        known = {name for layer in layers for name in layer.private_mlp_adapter}
         unknown = sorted(set(names) - known - {"__base__"})
         if unknown:
             raise HfmetaError(
@@ -150,12 +149,10 @@ class PrivateMlpModel(BaseTuner):
             cls._remove_adapter_name_from_key(key, adapter_name).removeprefix(PEFT_PREFIX): value.shape
             for key, value in own.items()
         }
-        bare = {key.removeprefix(PEFT_PREFIX): value for key, value in state_dict.items()}
-        if len(bare) == len(state_dict):
-            dense = unpack_sparse(bare, shapes)
-            check_fit(dense, shapes, config)
-            names = {key.removeprefix(PEFT_PREFIX): key for key in state_dict}
-            state_dict = {names[key]: value for key, value in dense.items()}
+        names = {key.removeprefix(PEFT_PREFIX): key for key in state_dict}
+        dense = unpack_sparse({bare: state_dict[key] for bare, key in names.items()}, shapes)
+        check_fit(dense, shapes, config)
+        state_dict = {names[bare]: value for bare, value in dense.items()}
         return super()._remap_adapter_state_dict_for_load(model, config, adapter_name, state_dict)
 
 

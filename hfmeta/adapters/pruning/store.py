@@ -88,12 +88,7 @@ class MaskStore:
             raise HfmetaError(f"a task id occurs twice among the {len(keys)} given for split {split!r}.")
         self._check(masks, len(keys))
         rows = np.concatenate([pack(masks[name]) for name in self.shapes], axis=1)
-        new = [key for key in keys if key not in self._places]
-        self._grow(len(self._keys) + len(new))
-        for key in new:
-            self._places[key] = len(self._keys)
-            self._keys.append(key)
-        self._rows[[self._places[key] for key in keys]] = rows
+        self._set(keys, rows)
 
     def get(
         self,
@@ -152,6 +147,27 @@ class MaskStore:
         if not names:
             raise HfmetaError("an overlap needs at least one tensor's name.")
         return jaccard(np.concatenate([rows[:, self._columns[name]] for name in names], axis=1))
+
+    def keep_ratios(self, split: str, tasks: Sequence[str | int]) -> dict[str, Tensor]:
+        """The share of each tensor's entries that T tasks keep, counted on the bits: `{name: [T]}`, float64.
+
+        Raises:
+            HfmetaError: a task that the store does not have.
+        """
+        rows = self._taken(split, tasks)
+        return {
+            name: torch.from_numpy(np.bitwise_count(rows[:, self._columns[name]]).sum(1) / max(math.prod(shape), 1))
+            for name, shape in self.shapes.items()
+        }
+
+    def update(self, other: MaskStore) -> None:
+        """Take over all masks of another store, of another process for example, in the place of what was kept for those tasks.
+
+        Raises:
+            HfmetaError: a store of other tensors.
+        """
+        self.check_shapes(other.shapes, "this store")
+        self._set(other._keys, other._rows[: len(other._keys)])
 
     def save(self, folder: Path | str) -> Path:
         """Write `masks.safetensors`, whole or not at all: the bits, and in its header, as JSON, keys, shapes and a checksum."""
@@ -221,6 +237,14 @@ class MaskStore:
                 raise HfmetaError(
                     f"the masks of {name} have shape {tuple(masks[name].shape)}; {count} task(s) need {wanted}."
                 )
+
+    def _set(self, keys: Sequence[tuple[str, str]], rows: NDArray[np.uint8]) -> None:
+        new = [key for key in keys if key not in self._places]
+        self._grow(len(self._keys) + len(new))
+        for key in new:
+            self._places[key] = len(self._keys)
+            self._keys.append(key)
+        self._rows[[self._places[key] for key in keys]] = rows
 
     def _grow(self, count: int) -> None:
         if count > len(self._rows):

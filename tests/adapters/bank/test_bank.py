@@ -293,6 +293,14 @@ def test_where_there_is_no_bank_and_where_there_is_one(bank, tmp_path):
     with pytest.raises(BankError, match="has a bank already"):
         AdapterBank.create(bank.folder, adapter())
     AdapterBank.open(bank.folder, "r+").close()  # the refusal left no lock behind
+    bank = AdapterBank.open(bank.folder, "r+")
+    bank.put("u", adapter())
+    bank.close()
+    (bank.folder / "adapters.json").rename(tmp_path / "adapters.json")
+    with pytest.raises(BankError, match="has users' adapters but no adapters.json. Put that back from a backup"):
+        AdapterBank.create(bank.folder, adapter())
+    (tmp_path / "adapters.json").rename(bank.folder / "adapters.json")
+    same(AdapterBank.open(bank.folder).get("u"), adapter())
     for template in ({}, {"mask:a": torch.ones(1)}):
         with pytest.raises(HfmetaError, match="template names at least one tensor, and none beginning with 'mask:'"):
             AdapterBank.create(tmp_path / "new", template)

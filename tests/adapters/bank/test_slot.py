@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from hfmeta.adapters.bank import AdapterBank, BankError, LiveSlot
+from hfmeta.adapters.pruning import apply_masks, find_stacks, prune
 from hfmeta.inner.errors import HfmetaError
+from hfmeta.models.private_mlp import PrivateMlp
 
 
 class Net(nn.Module):
@@ -103,6 +105,27 @@ def test_saving_what_was_trained_further_keeps_the_masks(bank):
     assert torch.equal(record.values["weight"], (adapter(2)["weight"] + 1) * record.masks["weight"])
     slot.save({})
     assert bank.get_masks(2) == {}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_pruned_network_computes_the_same_dense_masked_stored_sparse_and_reloaded(tmp_path, dtype):
+    model = PrivateMlp((12, 12, 10, 8, 6)).to(dtype)
+    x = torch.randn(3, 7, 12).to(dtype)
+    values = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    masks = prune(values, find_stacks(values), keep_ratio=0.3)
+    masked = apply_masks(values, masks)
+    dense = torch.func.functional_call(model, masked, (x,))
+    assert not torch.equal(dense, model(x))
+    with AdapterBank.create(tmp_path / "bank", values) as bank:
+        bank.put("dense", masked)
+        bank.put("sparse", values, masks)
+        sizes = [path.stat().st_size for path in (bank.folder / "users").rglob("*.safetensors")]
+        assert min(sizes) < max(sizes)
+    slot = LiveSlot(AdapterBank.open(tmp_path / "bank"))
+    slot.attach(model)
+    for task in ("dense", "sparse"):
+        slot.switch(task)
+        assert torch.equal(model(x), dense)
 
 
 @pytest.mark.parametrize(

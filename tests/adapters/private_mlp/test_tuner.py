@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import warnings
@@ -9,7 +10,7 @@ import warnings
 import pytest
 import torch
 from peft import AutoPeftModelForSequenceClassification, PeftModel, get_peft_model, get_peft_model_state_dict
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, GenerationConfig
 
 from hfmeta.adapters import PrivateMlpConfig, adapter_names
 from hfmeta.adapters.private_mlp import PrivateMlpLayer, is_gate
@@ -110,30 +111,86 @@ def test_rows_of_one_batch_have_their_own_adapters(name):
 
 
 @pytest.mark.parametrize("name", ["gpt2", "t5", "seq2spg"])
-@pytest.mark.parametrize("beams", [1, 3])
-def test_generation_with_mixed_adapters(name, beams):
+@pytest.mark.parametrize("how", [{}, {"num_beams": 3}, {"num_return_sequences": 2, "num_beams": 3}, "config"])
+def test_generation_with_mixed_adapters(name, how):
     model = add(private(MODELS[name][0](), adapter="anna"), "ben")
     ids = rows_of(name, count=4)["input_ids"][:, :3].clamp(min=5)
     rows = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    options = {"num_beams": beams, "do_sample": False, "max_new_tokens": 5, "min_new_tokens": 5}
+    options = {
+        "do_sample": False,
+        "max_new_tokens": 5,
+        "min_new_tokens": 5,
+        **({"num_beams": 3} if how == "config" else how),
+    }
+    if how == "config":
+        ends = {
+            name: getattr(model.generation_config, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")
+        }
+        start = model.generation_config.decoder_start_token_id
+        options = {"generation_config": GenerationConfig(**options, **ends, decoder_start_token_id=start)}
     mixed = model.generate(**rows, **options, adapter_names=["anna", "ben", "anna", "ben"])
+    mixed = mixed.view(4, -1, mixed.shape[-1])
     for adapter, mine in (("anna", [0, 2]), ("ben", [1, 3])):
         model.set_adapter(adapter)
-        assert torch.equal(model.generate(**rows, **options)[mine], mixed[mine])
+        assert torch.equal(model.generate(**rows, **options).view(mixed.shape)[mine], mixed[mine])
 
 
-def test_several_active_adapters_add_up_beside_a_block_and_not_in_a_private_modules_place():
-    rows = rows_of("bert")
-    model = add(private(tiny_bert(), adapter="anna"), "ben")
+@pytest.mark.parametrize("name", ["bert", "seq2spg"])
+def test_several_active_adapters_add_up(name):
+    rows = rows_of(name)
+    model = add(private(MODELS[name][0](), adapter="anna"), "ben")
     one = logits(model, rows)
     model.base_model.set_adapter(["anna", "ben"])
     both = logits(model, rows)
     model.base_model.set_adapter(["ben", "anna"])
     torch.testing.assert_close(logits(model, rows), both)
-    assert not torch.equal(one, both)
+    assert not torch.allclose(one, both)
+    model.base_model.set_adapter([])
+    with model.disable_adapter():
+        plain = logits(model, rows)
+    assert torch.equal(logits(model, rows), plain)
+
+
+def test_the_changes_to_a_private_modules_answer_add_up():
     model = add(private(tiny_lstm(), adapter="anna"), "ben")
-    with pytest.raises(HfmetaError, match=r"decoder\.private is a private module, whose place one adapter takes"):
-        model.base_model.set_adapter(["anna", "ben"])
+    layer, z = model.base_model.model.decoder.private, torch.randn(3, 2, 12)
+    answers = {}
+    for active in ("anna", "ben", ["anna", "ben"], []):
+        model.base_model.set_adapter(active)
+        answers[str(active)] = layer(z)
+    base = layer.base_layer(z)
+    assert torch.equal(answers["[]"], base)
+    assert torch.equal(answers["anna"], layer.private_mlp_adapter["anna"].mlp(z))
+    torch.testing.assert_close(answers["['anna', 'ben']"], answers["anna"] + answers["ben"] - base)
+
+
+def test_copies_stand_on_their_own(tmp_path):
+    rows = rows_of("bert")
+    model = private(tiny_bert())
+    before = logits(model, rows)
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        for name, value in twin.named_parameters():
+            if ".mlp." in name:
+                value.add_(0.5)
+    assert torch.equal(logits(model, rows), before)
+    assert not torch.allclose(logits(twin, rows), before)
+    torch.save(model, tmp_path / "model")
+    assert torch.equal(logits(torch.load(tmp_path / "model", weights_only=False), rows), before)
+
+
+def test_what_peft_tells_about_a_model():
+    model = add(private(tiny_bert(), adapter="anna"), "ben")
+    status = model.get_model_status()
+    assert (status.num_adapter_layers, status.available_adapters, status.enabled) == (2, ["anna", "ben"], True)
+    assert (status.active_adapters, status.merged_adapters, status.devices) == (
+        ["anna"],
+        [],
+        {n: ["cpu"] for n in ("anna", "ben")},
+    )
+    trained, whole = model.get_nb_trainable_parameters()
+    assert trained == 2 * (16 * 8 + 8 + 8 * 16 + 16 + 3 * 16) < whole
+    assert "PrivateMlpLayer" in repr(model)
 
 
 def test_transformers_own_adapters(tmp_path):
@@ -188,6 +245,7 @@ def test_what_the_model_reads_of_its_blocks_is_there():
     block = model.base_model.model.transformer.h[0]
     assert isinstance(block, PrivateMlpLayer)
     assert block.attn is block.base_layer.attn
+    assert private(tiny_lstm()).base_model.model.decoder.private.sizes == tiny_lstm().decoder.private.sizes
     with pytest.raises(AttributeError):
         _ = block.no_such_thing
     checkpoint_activations(model)

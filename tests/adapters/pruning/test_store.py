@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import zlib
 
 import numpy as np
@@ -89,6 +90,28 @@ def test_overlap_on_the_bits():
         store.overlap("s", [1], ["ww"])
     with pytest.raises(HfmetaError, match="at least one tensor's name"):
         store.overlap("s", [1], [])
+
+
+def test_keep_ratios_on_the_bits():
+    store, masks = MaskStore(SHAPES), random_masks(6)
+    store.put("s", range(6), masks)
+    found = store.keep_ratios("s", [4, 2])
+    for name in SHAPES:
+        assert torch.allclose(found[name], masks[name][[4, 2]].flatten(1).double().mean(1))
+
+
+def test_stores_of_several_processes_are_put_together():
+    store, other = MaskStore(SHAPES), MaskStore(SHAPES)
+    masks = random_masks(5)
+    store.put("s", [0, 1, 2], {name: mask[:3] for name, mask in masks.items()})
+    other.put("s", [2, 3], {name: mask[3:] for name, mask in masks.items()})
+    store.update(pickle.loads(pickle.dumps(other)))
+    assert store.tasks("s") == ["0", "1", "2", "3"]
+    same(store.get("s", [0, 1, 2, 3]), {name: mask[[0, 1, 3, 4]] for name, mask in masks.items()})
+    store.update(MaskStore(SHAPES))
+    assert len(store) == 4
+    with pytest.raises(HfmetaError, match="this store has masks for another model: b is"):
+        store.update(MaskStore({"w": (3, 5)}))
 
 
 def test_an_empty_store_is_saved_too(tmp_path):
@@ -192,6 +215,7 @@ def test_files_of_others_and_of_the_future(saved):
     save_file({"masks": np.zeros((1, 1), np.uint8)}, saved)
     with pytest.raises(HfmetaError, match="damaged, cut short or no mask file"):
         MaskStore.load(saved.parent)
+
     def rewrite(header, rows):
         text = json.dumps(header)
         crc = zlib.crc32(rows.tobytes(), zlib.crc32(text.encode()))
