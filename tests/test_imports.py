@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "publishing": {"inner", "models", "adapters", "algorithms", "episodes"},
     "learner": {"inner", "models", "adapters", "algorithms", "episodes", "publishing"},
     "config": {"inner"},
+    "responses": {"inner", "episodes", "learner", "metrics"},
     "phases": {"inner", "adapters", "episodes", "learner"},
     "trainer": {"inner", "models", "adapters", "algorithms", "episodes", "publishing", "metrics", "learner", "config", "phases"},
     "baselines": {"inner", "models", "adapters", "algorithms", "episodes", "metrics", "learner"},

@@ -42,7 +42,8 @@ class Algorithm:
     """Options that every algorithm shares.
 
     Args:
-        inner_steps: K, inner steps in training; 0 with `head="prototype"` is episodic prototypical training.
+        inner_steps: K, inner steps in training; 0 with `head="prototype"` is episodic prototypical training, 0 with
+            `test_inner_steps` above it is ordinary training on the query rows of all tasks, fine-tuned to each in evaluation.
         inner_lr: alpha, the rate of an inner step on mean losses.
         order: 2 for the exact meta-gradient, 1 for first order.
         backward: `full` keeps the graph of every inner step, `recompute` only the values between steps (a third more time),
@@ -104,8 +105,10 @@ class Algorithm:
             problems.append(f"inner_lr must be positive, not {self.inner_lr!r}")
         if self.inner_l1 < 0:
             problems.append(f"inner_l1 must be zero or more, not {self.inner_l1!r}")
-        if self.inner_steps == 0 and self.head != "prototype":
-            problems.append('inner_steps=0 adapts nothing unless head="prototype" makes the head from the support set')
+        if self.inner_steps == 0 and self.head != "prototype" and not self.test_inner_steps:
+            problems.append(
+                'inner_steps=0 adapts nothing unless head="prototype" makes the head from the support set, or test_inner_steps is set'
+            )
         if problems:
             raise HfmetaError(f"{type(self).__name__}: " + "; ".join(problems) + ".")
 

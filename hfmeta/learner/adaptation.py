@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hfmeta.inner import GradientMode, HfmetaError
+from hfmeta.learner.speakers import with_speakers
 from hfmeta.learner.trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def adapted_model(learner: MetaLearner, rows: Any) -> Any:
     device = next(twin.model.parameters()).device
     batch = {name: value.unsqueeze(0).to(device) for name, value in support.items()}
     with torch.no_grad():
-        path = Trajectory(twin, batch, None).values(
+        path = Trajectory(twin, with_speakers(twin.model, batch, None, known=False), None).values(
             learner.algorithm.eval_steps, GradientMode(learner.algorithm.order, track=False)
         )
         *_, values = path

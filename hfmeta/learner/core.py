@@ -26,6 +26,7 @@ from hfmeta.learner.checks import check_model, differentiable_attention
 from hfmeta.learner.evaluators import checked_evaluator
 from hfmeta.learner.moving import KINDS, what_moves
 from hfmeta.learner.private import PrivateNetworks
+from hfmeta.learner.speakers import with_speakers
 from hfmeta.learner.trajectory import Trajectory
 from hfmeta.learner.weights import step_weights
 from hfmeta.models import mixes_rows, task_type_of
@@ -264,11 +265,11 @@ class MetaLearner(nn.Module):
         """Run the inner loop for all tasks of a pass; evaluate the query sets after the inner steps in `at`."""
         order = 1 if self.progress < self.algorithm.first_order_until else self.algorithm.order
         mode = GradientMode(order, self.algorithm.steps_backward, track)
+        support, query = (with_speakers(self.model, b, part.task, self.training) for b in (part.support, part.query))
         with torch.set_grad_enabled(track):
-            evaluator = self.evaluator(part.support)
-            query = evaluator.bind(part.query)
-            path = Trajectory(self, part.support, part.task).values(steps, mode)
-            return {k: query(params) for k, params in enumerate(path) if k in at}
+            query_losses = self.evaluator(support).bind(query)
+            path = Trajectory(self, support, part.task).values(steps, mode)
+            return {k: query_losses(params) for k, params in enumerate(path) if k in at}
 
     def evaluator(self, support: Batch) -> Evaluator:
         """How losses are computed; chosen and checked on the first support batch `[T, S, ...]`."""

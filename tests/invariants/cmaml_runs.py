@@ -32,7 +32,9 @@ def rows() -> Dataset:
     return Dataset.from_list(table)
 
 
-def trainer(folder: Path, *callbacks: TrainerCallback, algorithm: dict[str, Any] | None = None, **options: Any) -> CmamlTrainer:
+def trainer(
+    folder: Path, *callbacks: TrainerCallback, algorithm: dict[str, Any] | None = None, **options: Any
+) -> CmamlTrainer:
     """8 steps of 4 tasks: 3 of pretraining, pruning, 5 of joint training; a checkpoint every 2 steps."""
     settings: dict[str, Any] = {
         "output_dir": str(folder),
@@ -47,7 +49,9 @@ def trainer(folder: Path, *callbacks: TrainerCallback, algorithm: dict[str, Any]
     }
     choices: dict[str, Any] = {"keep_ratio": 0.5, "pretrain_until": 0.375, "inner_batch_size": 2, "inner_lr": 2.0}
     columns = {"task_column": "user", "input_column": "said", "target_column": "reply"}
-    train = EpisodeDataset(rows(), **columns, support=3, query=2, processing_class=tiny_tokenizer(), task_type="seq2seq-lm")
+    train = EpisodeDataset(
+        rows(), **columns, support=3, query=2, processing_class=tiny_tokenizer(), task_type="seq2seq-lm"
+    )
     return CmamlTrainer(
         tiny_lstm(),
         MetaConfig(**(settings | options)),

@@ -33,7 +33,11 @@ def test_a_smaller_task_waits_and_its_padding_never_counts():
     assert first["labels"].tolist() == [[1, 2], [6, 7]]
     assert second["labels"].tolist() == [[3, 4], [8, -100]]
     assert third["labels"].tolist()[0] == [5]
-    assert [None if a is None else a.tolist() for a in Portions({"labels": labels}, 2).active] == [None, None, [True, False]]
+    assert [None if a is None else a.tolist() for a in Portions({"labels": labels}, 2).active] == [
+        None,
+        None,
+        [True, False],
+    ]
 
 
 def test_a_task_without_rows_is_refused():
@@ -45,7 +49,9 @@ def test_a_task_without_rows_is_refused():
 @pytest.mark.parametrize("order", [1, 2])
 def test_ragged_tasks_together_give_the_gradient_of_each_alone(order, backward):
     """Tasks of 5 and of 3 rows, portions of 2: the smaller one sits the last step of each pass out."""
-    algorithm = Maml(inner_steps=2, inner_lr=0.1, order=order, backward=backward, inner_batch_size=2, evaluator="looped")
+    algorithm = Maml(
+        inner_steps=2, inner_lr=0.1, order=order, backward=backward, inner_batch_size=2, evaluator="looped"
+    )
     learner = MetaLearner(tiny_bert(dtype=torch.float64), algorithm).train()
     batch = random_batch("sequence-classification", T=2, S=5, Q=3, dtype=torch.float64)
     short = {name: value[1:, :3] for name, value in batch["support"].items()}

@@ -213,7 +213,9 @@ def test_gradient_masks_leave_pruned_edges_alone():
     give_masks(learner)
     batch = batch_of(1)
     adapted = learner.eval().adapt({name: value[0] for name, value in batch["support"].items()})
-    assert not any((value == 0).any() for name, value in adapted.named_parameters() if name in learner.private.thinnable)
+    assert not any(
+        (value == 0).any() for name, value in adapted.named_parameters() if name in learner.private.thinnable
+    )
 
 
 def test_saved_and_reopened_with_masks(tmp_path):

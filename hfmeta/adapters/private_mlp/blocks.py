@@ -33,7 +33,7 @@ def widths_of(module: nn.Module, name: str, model_config: dict[str, Any]) -> tup
         return own
     seen = Counter(width for inner in module.modules() for width in _linear_widths(inner) or ())
     text = model_config.get("text_config") or {}
-    named = {holder.get(key) for holder in (model_config, text) for key in WIDTH_NAMES}
+    named = [holder.get(key) for holder in (model_config, text) for key in WIDTH_NAMES]  # lists, in some models
     ranked = [pair for pair in seen.most_common() if pair[0] in named] or seen.most_common()
     if not ranked or (len(ranked) > 1 and ranked[0][1] == ranked[1][1]):
         raise HfmetaError(

@@ -82,6 +82,7 @@ def test_widths():
     assert widths_of(nn.Linear(3, 5), "a", {}) == (3, 5)
     assert widths_of(Conv1D(5, 3), "a", {}) == (3, 5)
     assert widths_of(Block("tensor"), "a", {"hidden_size": 4}) == (4, 4)
+    assert widths_of(Block("tensor"), "a", {"embed_dim": [2, 3], "hidden_size": 4}) == (4, 4)
     assert widths_of(nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 4)), "a", {}) == (8, 8)
     assert widths_of(Block("tensor"), "a", {"text_config": {"hidden_size": 6}}) == (6, 6)
     for module in (nn.LayerNorm(4), Block("tensor"), nn.Embedding(3, 4)):

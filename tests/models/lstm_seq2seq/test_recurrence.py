@@ -74,7 +74,7 @@ def test_much_padding_changes_the_fused_kernel_in_nothing_but_rounding(dtype, cl
 
 @pytest.mark.parametrize("mask", ["none", "right", "left", "both", "gaps"])
 def test_first_and_second_derivatives_agree_with_finite_differences(mask):
-    model, x, where = layer(), inputs().requires_grad_(), mask_of(mask)
+    model, x, where = layer(sizes=(2, 2)), inputs(size=2).requires_grad_(), mask_of(mask)
     weights = [value.detach().requires_grad_() for value in model.parameters()]
     names = [name for name, _ in model.named_parameters()]
 
