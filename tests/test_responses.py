@@ -29,7 +29,8 @@ def test_a_run_is_the_adapted_models_and_its_rows_are_the_query():
     learner, tests = learner_of(tiny_lstm()), episodes()
     sums = DifferenceSums(learner.model)
     runs = list(respond(learner, tests, num_beams=2, max_new_tokens=4, differences=sums))
-    assert len(runs) == 6 and {run.task for run in runs} == set(USERS)
+    assert len(runs) == 6
+    assert {run.task for run in runs} == set(USERS)
     assert sums.result().models == len(USERS), "a task counts once, however many episodes it has"
     assert sums.result().delta > 0
     for index, run in enumerate(runs):

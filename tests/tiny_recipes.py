@@ -84,7 +84,7 @@ def write_sentences(path: Path, classes: int = 10, each: int = 6) -> Path:
     return path
 
 
-def write_intents(root: Path, classes: int = 6, each: int = 12) -> Path:
+def write_intents(root: Path, classes: int = 14, each: int = 12) -> Path:
     """Both intent corpora in their published layout, split 01 alone: `classes` classes a part."""
     for corpus in ("BANKING77", "OOS"):
         folder = root / "intent" / corpus / "few_shot" / "01"

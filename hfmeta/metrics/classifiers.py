@@ -63,7 +63,9 @@ def load_classifier(
             )
         tokenizer = _load("tokenizer", name, revision) if tokenizer is None else tokenizer
         return TextClassifier(model, tokenizer, name or type(model).__name__)
-    name = os.fspath(model)
+    name = os.path.expanduser(os.fspath(model))
+    if name.startswith((".", os.sep)) and not os.path.isdir(name):
+        raise HfmetaError(f"the folder {name} of the classifier does not exist. Give one written by save_pretrained.")
     loaded = _load("model", name, revision)
     tokenizer = _load("tokenizer", name, revision) if tokenizer is None else tokenizer
     return TextClassifier(loaded, tokenizer, f"{name}@{revision}" if revision else name)

@@ -80,8 +80,16 @@ def build(recipe: Recipe) -> Build:
     def new_model() -> Any:
         return build_model(recipe, num_labels, args.seed, processing_class)
 
+    head = num_labels
+    if recipe.data.by_label and recipe.data.train_n_way not in (None, num_labels):
+        if recipe.algorithm.head == "shared":
+            raise HfmetaError(
+                f"data.train_n_way={recipe.data.train_n_way} with n_way={num_labels} needs a head that each task makes itself: "
+                'algorithm.head=prototype or zero, not "shared".'
+            )
+        head = max(int(num_labels or 0), int(recipe.data.train_n_way or 0))
     learner = MetaLearner(
-        new_model(),
+        build_model(recipe, head, args.seed, processing_class),
         recipe.algorithm,
         processing_class=processing_class,
         encoder=episodes.train.encoder or _encoder_of_family(section.task),

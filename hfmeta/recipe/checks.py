@@ -19,7 +19,7 @@ from hfmeta.recipe.rows import read_columns
 from hfmeta.recipe.schema import CLASSIFICATION, DIALOGUE_CORPORA, INTENT_CORPORA, PARTS, DataSection, ModelSection
 
 EPISODES = {"query", "test_query", "train_tasks", "valid_tasks", "test_tasks", "seed"}
-BY_LABEL = {"n_way", "k_shot", "too_small"}
+BY_LABEL = {"n_way", "k_shot", "train_n_way", "train_k_shot", "too_small"}
 TABLE = {
     *(
         "task_column",
@@ -227,6 +227,8 @@ def _check_sizes(data: DataSection, problems: list[str]) -> None:
         "min_dialogues",
         "max_pairs",
     )
+    least["train_n_way"] = data.n_way
+    optional["train_k_shot"] = 1
     for key, minimum in {**least, **optional, **more, **dict.fromkeys(rows, 1)}.items():
         value = getattr(data, key)
         if value is not None and value < minimum:
@@ -248,7 +250,7 @@ def _check_columns_named(data: DataSection, model: ModelSection | None, given: s
         for key in ("task_column", "target_column"):
             if getattr(data, key) is None and key not in given:
                 problems.append(f"data.{key}: missing; name it, or label_column for N-way episodes")
-        unused = ("n_way", "k_shot")
+        unused = ("n_way", "k_shot", "train_n_way", "train_k_shot")
     for key in unused:
         if key in given:
             other = "label_column" if data.label_column is not None else "task_column"

@@ -216,7 +216,9 @@ def _n_way(data: DataSection, rows: Dataset, part: str, train_seed: int, options
         columns = TWEET_COLUMNS if data.corpus == "tweet_eval_emoji" else INTENT_COLUMNS
     length = data.train_tasks if train else None
     seed = train_seed if train else 0
-    sizes: dict[str, Any] = {"n_way": data.n_way, "k_shot": data.k_shot, "query": query, "seed": seed, "length": length}
+    n_way = data.train_n_way if train and data.train_n_way is not None else data.n_way
+    k_shot = data.train_k_shot if train and data.train_k_shot is not None else data.k_shot
+    sizes: dict[str, Any] = {"n_way": n_way, "k_shot": k_shot, "query": query, "seed": seed, "length": length}
     return EpisodeDataset.n_way(rows, **columns, **sizes, **extra, **options)
 
 

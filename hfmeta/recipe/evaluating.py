@@ -28,6 +28,8 @@ FREE_OPTIONS = ("test_inner_steps", "tasks_per_pass", "evaluator")
 SIZES = {
     "n_way",
     "k_shot",
+    "train_n_way",
+    "train_k_shot",
     "support",
     "query",
     "test_support",
@@ -75,6 +77,12 @@ def evaluate_checkpoint(
         args = training_arguments(recipe, output_dir=scratch, report_to="none")
         made = build_episodes(recipe.data, recipe.model.task, learner.processing_class, train_seed=args.seed)
         _check_split(learner, recipe, made.split_sha256, name)
+        rows = learner.config.num_labels if made.num_labels is not None else 0
+        if made.num_labels is not None and made.num_labels > rows:
+            raise HfmetaError(
+                f"data.n_way={made.num_labels} is more than the {rows} classes that the head of {name} was trained with; "
+                f"test with {rows} at most."
+            )
         trainer = MetaTrainer(learner, args, eval_dataset=made.test)
         built = Build(recipe, args, made, lambda: build_model(recipe, made.num_labels, args.seed), learner)
         started = time.perf_counter()

@@ -101,6 +101,8 @@ class DataSection:
             test each one in turn. Named dialogue corpora have such a column (mojitalk: five folds of each emoji).
         n_way: classes per episode (C).
         k_shot: support rows per class; S = C k_shot.
+        train_n_way: classes per training episode, at least `n_way`; None: `n_way`. More make harder episodes (Snell et al. 2017).
+        train_k_shot: support rows per class of a training episode; None: `k_shot`.
         support: support rows per task (S) where episodes are not N-way; None: 8, or by dialogue all that are not the query.
         query: query rows: per class where episodes are N-way, else per task; None: 15, or 1 dialogue.
         test_support: support rows in evaluation; None: as `support`.
@@ -171,6 +173,8 @@ class DataSection:
     dialogue_column: str | None = None
     n_way: int = 5
     k_shot: int = 1
+    train_n_way: int | None = None
+    train_k_shot: int | None = None
     support: int | None = None
     query: int | None = None
     test_support: int | None = None

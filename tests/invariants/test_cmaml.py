@@ -43,7 +43,9 @@ def test_the_run_passes_through_its_phases(uninterrupted):
     assert not (folder / "checkpoint-2" / "masks.safetensors").exists()
     assert (folder / "checkpoint-4" / "masks.safetensors").exists()
     private = MetaLearner.from_pretrained(folder / "checkpoint-8").private
-    assert private is not None and private.ready and private.store.tasks("train") == list(USERS)
+    assert private is not None
+    assert private.ready
+    assert private.store.tasks("train") == list(USERS)
     masks = found["mask of decoder.private.layers.1.weight"]
     assert 0.3 < masks.double().mean() < 0.7
     assert not torch.equal(masks[0], masks[1]), "users have structures of their own"
@@ -66,7 +68,8 @@ def test_killed_in_any_phase_and_resumed_equals_uninterrupted(tmp_path, uninterr
         run.kill()
     assert run.returncode == -signal.SIGKILL
     checkpoint = get_last_checkpoint(str(tmp_path))
-    assert checkpoint is not None and checkpoint.endswith(f"checkpoint-{last}")
+    assert checkpoint is not None
+    assert checkpoint.endswith(f"checkpoint-{last}")
     again = trainer(tmp_path, algorithm={"tasks_per_pass": 2})
     again.train(resume_from_checkpoint=checkpoint)
     assert_equal(learned(again), uninterrupted[1])

@@ -17,7 +17,9 @@ def test_all_rows_at_once_where_no_size_is_given_or_they_fit():
     support = {"inputs": torch.randn(2, 3, 1), "labels": torch.randn(2, 3, 1)}
     for size in (None, 3, 7):
         portions = Portions(support, size)
-        assert len(portions) == 1 and portions.batches[0] is support and portions.active == [None]
+        assert len(portions) == 1
+        assert portions.batches[0] is support
+        assert portions.active == [None]
 
 
 def test_every_row_is_in_one_portion():

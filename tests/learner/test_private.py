@@ -235,7 +235,8 @@ def test_without_its_masks_a_published_learner_still_prunes_for_new_tasks(tmp_pa
     learner.save_pretrained(tmp_path)
     (tmp_path / "masks.safetensors").unlink()
     again = MetaLearner.from_pretrained(tmp_path)
-    assert again.private.ready and not len(again.private.store)
+    assert again.private.ready
+    assert not len(again.private.store)
     rows = {name: value[0] for name, value in batch_of(1)["support"].items()}
     one, other = learner.eval().adapt(rows), again.eval().adapt(rows)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))

@@ -148,8 +148,12 @@ def test_errors(tmp_path):
         consistency_score(["a"], [[]], nli_judge(), tokenizer)
     with pytest.raises(HfmetaError, match="batch size of 1 or more"):
         consistency_score(["a"], [PERSONA], nli_judge(), tokenizer, batch_size=0)
-    with pytest.raises(HfmetaError, match="the model of the classifier .*nowhere.* could not be loaded"):
+    with pytest.raises(HfmetaError, match="the folder .*nowhere of the classifier does not exist"):
         consistency_score(["a"], [PERSONA], str(tmp_path / "nowhere"))
+    with pytest.raises(
+        HfmetaError, match="the model of the classifier .* could not be loaded.*Give a hub id, or a folder"
+    ):
+        consistency_score(["a"], [PERSONA], str(tmp_path))
 
 
 def test_a_judge_with_other_logits_than_names():

@@ -116,3 +116,28 @@ def test_the_checkpoint_carries_its_recipe(text):
         info = json.load(file)["info"]
     assert info["data"]["label_column"] == "label"
     assert info["metrics"] == ["accuracy", "loss"]
+
+
+def test_trained_on_more_ways_than_are_tested(tmp_path):
+    """The head has a row for each way of training; in a test, rows without a class are never answered."""
+    sections = text_recipe(save_tiny_bert(tmp_path / "bert"), write_sentences(tmp_path / "rows.jsonl", classes=12))
+    sections["data"] |= {"n_way": 2, "train_n_way": 4, "train_k_shot": 1}
+    run = run_recipe(write_recipe(tmp_path, sections))
+    folder = str(tmp_path / "out")
+    learner = MetaLearner.from_pretrained(folder)
+    assert learner.config.num_labels == 4
+    repeated = evaluate_checkpoint(folder)
+    assert repeated["metrics"]["accuracy"] == run["metrics"]["accuracy"]
+    assert run["metrics"]["loss"]["mean"] < 3, "a phantom class would cost more than a wrong answer between two"
+    assert evaluate_checkpoint(folder, ["data.n_way=3"])["metrics"]["accuracy"]["tasks"] == 4
+    more = write_sentences(tmp_path / "more.jsonl", classes=30)
+    with pytest.raises(HfmetaError, match="data.n_way=5 is more than the 4 classes"):
+        evaluate_checkpoint(folder, ["data.n_way=5", "data.train_n_way=5", "data.path=" + str(more)])
+
+
+def test_more_ways_in_training_need_heads_made_by_each_task(tmp_path):
+    sections = text_recipe(save_tiny_bert(tmp_path / "bert"), write_sentences(tmp_path / "rows.jsonl", classes=12))
+    sections["data"] |= {"n_way": 2, "train_n_way": 4}
+    sections["algorithm"] |= {"head": "shared"}
+    with pytest.raises(HfmetaError, match='train_n_way=4 with n_way=2.*not "shared"'):
+        run_recipe(write_recipe(tmp_path, sections))

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.inner.types import Params, stack_expanded
 
+OUT_OF_THE_QUESTION = -1e4
+"""The logit of a class that an episode does not have: far below all others, finite in half precision too."""
 HEADS = ("shared", "zero", "prototype")
 
 
@@ -52,6 +54,8 @@ class HeadInit(nn.Module):
         if not scale > 0:
             raise HfmetaError(f"prototype_scale must be positive, not {scale!r}.")
         self.weight, self.bias, self.head = weight, bias, head
+        self.own_classes = False
+        """Whether labels are dealt afresh in each episode, so that a class without a support row does not exist."""
         self.needs_features = head == "prototype"
         if self.needs_features:
             self.log_scale = nn.Parameter(torch.tensor(scale, dtype=dtype or torch.float32).log())
@@ -62,13 +66,28 @@ class HeadInit(nn.Module):
         if self.head == "zero":
             for name in filter(None, (self.weight, self.bias)):
                 start[name] = torch.zeros_like(start[name])
+        else:
+            assert self.bias is not None
+            # A class without a support row keeps the learned head's row: it has no mean.
+            means, present = class_means(features(), labels, theta[self.weight].shape[0])
+            scale = self.log_scale.exp().to(means.dtype)
+            start[self.weight] = torch.where(present.unsqueeze(-1), 2 * scale * means, start[self.weight])
+            start[self.bias] = torch.where(present, -scale * means.square().sum(-1), start[self.bias])
+        return self._without_absent(start, labels) if self.own_classes else start
+
+    def _without_absent(self, start: Params, labels: Tensor) -> Params:
+        """Classes that an episode does not have are out of the question: fewer ways than the head has rows."""
+        classes = start[self.weight].shape[1]
+        absent = ~F.one_hot(labels.clamp_min(0), classes).bool().logical_and((labels >= 0).unsqueeze(-1)).any(1)
+        if not bool(absent.any()):
             return start
-        assert self.bias is not None
-        # A class without a support row keeps the learned head's row: it has no mean.
-        means, present = class_means(features(), labels, theta[self.weight].shape[0])
-        scale = self.log_scale.exp().to(means.dtype)
-        start[self.weight] = torch.where(present.unsqueeze(-1), 2 * scale * means, start[self.weight])
-        start[self.bias] = torch.where(present, -scale * means.square().sum(-1), start[self.bias])
+        if self.bias is None or self.bias not in start:
+            raise HfmetaError(
+                "these episodes have fewer classes than the head, which needs an adapted bias to leave the others out; train with as many "
+                "ways as are tested."
+            )
+        start[self.weight] = start[self.weight].masked_fill(absent.unsqueeze(-1), 0.0)
+        start[self.bias] = start[self.bias].masked_fill(absent, OUT_OF_THE_QUESTION)
         return start
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import initialization as init
 
+from hfmeta.inner.errors import HfmetaError
 from hfmeta.models.lstm_seq2seq.recurrence import held, lstm_cell
 from hfmeta.models.private_mlp import PrivateMlp
 
@@ -57,6 +58,11 @@ class DecoderOutput:
     shared: Tensor
     state: DecoderState
     attentions: Tensor | None
+
+    @property
+    def layers(self) -> tuple[Tensor, ...]:
+        """The shared vectors and, where they are others, those that the vocabulary is scored with."""
+        return (self.shared,) if self.output is self.shared else (self.shared, self.output)
 
 
 class Gate(nn.Module):
@@ -108,11 +114,21 @@ class SpeakerTable(nn.Module):
 
         Returns:
             [B, size].
+
+        Raises:
+            HfmetaError: a number beyond the table.
         """
         unseen = (self.table.weight.mean(0) + self.unseen).expand(rows, -1)
         if speaker_ids is None:
             return unseen
-        return torch.where((speaker_ids < 0).unsqueeze(-1), unseen, self.table(speaker_ids.clamp(min=0)))
+        try:
+            seen = self.table(speaker_ids.clamp(min=0))
+        except IndexError as error:
+            raise HfmetaError(
+                f"speaker_ids go beyond the {self.table.num_embeddings} row(s) of the speaker table: set num_speakers to the "
+                "number of training speakers, and give -1 for an unseen one."
+            ) from error
+        return torch.where((speaker_ids < 0).unsqueeze(-1), unseen, seen)
 
 
 class LstmDecoder(nn.Module):

@@ -19,7 +19,7 @@ from transformers.modeling_outputs import Seq2SeqLMOutput
 
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.models.lstm_seq2seq.config import LstmSeq2SeqConfig, Seq2SpgConfig, SpeakerConfig
-from hfmeta.models.lstm_seq2seq.decoder import DecoderState, LstmDecoder, SpeakerTable
+from hfmeta.models.lstm_seq2seq.decoder import DecoderOutput, DecoderState, LstmDecoder, SpeakerTable
 from hfmeta.models.lstm_seq2seq.encoder import LstmEncoder, LstmEncoderOutput, token_mask
 from hfmeta.models.lstm_seq2seq.recurrence import LstmLayer
 from hfmeta.models.private_mlp import PrivateMlp
@@ -118,8 +118,7 @@ class LstmSeq2SeqForConditionalGeneration(PreTrainedModel, GenerationMixin):
         Args:
             input_ids: source tokens [B, S].
             attention_mask: [B, S], 1 for tokens, 0 for padding on either side; None: all are tokens.
-            decoder_input_ids: [B, L], beginning with the start token, or only what follows the tokens in `past_key_values`; None:
-                made from `labels`.
+            decoder_input_ids: [B, L], from the start token on, or what follows `past_key_values`; None: made from `labels`.
             decoder_attention_mask: [B, L], 0 where the decoder's state shall stay as it is; None: padding before the start token.
             encoder_outputs: what the encoder gave, if it has run.
             past_key_values: where an earlier call stopped; it is left as it is.
@@ -135,14 +134,11 @@ class LstmSeq2SeqForConditionalGeneration(PreTrainedModel, GenerationMixin):
         Raises:
             HfmetaError: no source or no target, both forms of one of them, or `speaker_ids` for a model without speakers.
         """
-        if speaker_ids is not None and self.decoder.speakers is None:
-            raise HfmetaError(
-                f"{type(self).__name__} has no speakers: leave out speaker_ids, or use a {SpeakerConfig.model_type} model."
-            )
         source = self._encoded(input_ids, attention_mask, inputs_embeds, encoder_outputs, bool(output_hidden_states))
         if labels is not None and decoder_input_ids is None and decoder_inputs_embeds is None:
             decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
         x = self._target_embeddings(decoder_input_ids, decoder_inputs_embeds)
+        self._check_speakers(speaker_ids)
         decoded = self.decoder(
             x,
             source.last_hidden_state,
@@ -152,23 +148,32 @@ class LstmSeq2SeqForConditionalGeneration(PreTrainedModel, GenerationMixin):
             speaker_ids,
             bool(output_attentions),
         )
-        logits = self.lm_head(decoded.output)
-        loss = None
+        output = self._scored(decoded, source, labels)
+        if labels is None and (self.config.use_cache if use_cache is None else use_cache):
+            output.past_key_values = decoded.state
+        if output_attentions:
+            output.cross_attentions = (decoded.attentions,)
+        if output_hidden_states:
+            output.decoder_hidden_states = (x, *decoded.layers)
+        return output.to_tuple() if return_dict is False else output
+
+    def _scored(self, decoded: DecoderOutput, source: LstmEncoderOutput, labels: Tensor | None) -> Any:
+        """Logits [B, L, V] and, with labels, the loss."""
+        logits, loss = self.lm_head(decoded.output), None
         if labels is not None:
             loss = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100)
-        if use_cache is None:
-            use_cache = self.config.use_cache
-        hidden = (x, decoded.shared) if decoded.output is decoded.shared else (x, decoded.shared, decoded.output)
-        output = Seq2SeqLMOutput(
+        return Seq2SeqLMOutput(
             loss=loss,
             logits=logits,
-            past_key_values=decoded.state if use_cache and labels is None else None,
-            decoder_hidden_states=hidden if output_hidden_states else None,
-            cross_attentions=(decoded.attentions,) if output_attentions else None,
             encoder_last_hidden_state=source.last_hidden_state,
             encoder_hidden_states=source.hidden_states,
         )
-        return output.to_tuple() if return_dict is False else output
+
+    def _check_speakers(self, speaker_ids: Tensor | None) -> None:
+        if speaker_ids is not None and self.decoder.speakers is None:
+            raise HfmetaError(
+                f"{type(self).__name__} has no speakers: leave out speaker_ids, or use a {SpeakerConfig.model_type} model."
+            )
 
     def _encoded(
         self,

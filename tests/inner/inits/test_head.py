@@ -53,3 +53,23 @@ def test_bad_options_are_refused():
         HeadInit("head.weight", None, "random")
     with pytest.raises(HfmetaError, match="prototype_scale must be positive, not 0"):
         HeadInit("head.weight", "head.bias", "prototype", scale=0)
+
+
+@pytest.mark.parametrize("head", ["zero", "prototype"])
+def test_classes_that_an_episode_does_not_have_are_out_of_the_question(head):
+    """Two-way episodes under a head of three rows: the third class is never answered and moves nothing."""
+    labels = torch.tensor([[0, 1, 1, -100]])
+    init = HeadInit("head.weight", "head.bias", head)
+    init.own_classes = True
+    start = init(THETA, labels, lambda: torch.randn(1, 4, 4, generator=torch.Generator().manual_seed(0)))
+    assert start["head.weight"][0, 2].tolist() == [0.0] * 4
+    logits = torch.ones(5, 4) @ start["head.weight"][0].T + start["head.bias"][0]
+    assert not logits.softmax(-1)[:, 2].any()
+    assert torch.equal(logits[:, :2].softmax(-1), logits.softmax(-1)[:, :2])
+
+
+def test_absent_classes_need_a_bias_to_be_left_out():
+    init = HeadInit("head.weight", None, "zero")
+    init.own_classes = True
+    with pytest.raises(HfmetaError, match="fewer classes than the head"):
+        init({"head.weight": torch.ones(3, 4)}, torch.tensor([[0, 1]]), lambda: torch.ones(1, 2, 4))

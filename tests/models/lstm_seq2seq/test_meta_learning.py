@@ -17,8 +17,9 @@ def batch(T=2):
 
 
 def learner(name="hfmeta-seq2spg", evaluator="looped", **options):
+    rows = {"num_speakers": 3} if name == "hfmeta-speaker" else {}
     return MetaLearner(
-        tiny_lstm(name, dtype=torch.float64), Maml(inner_steps=2, inner_lr=0.5, evaluator=evaluator, **options)
+        tiny_lstm(name, dtype=torch.float64, **rows), Maml(inner_steps=2, inner_lr=0.5, evaluator=evaluator, **options)
     )
 
 

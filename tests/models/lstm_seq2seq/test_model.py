@@ -266,7 +266,9 @@ def test_speakers():
     torch.testing.assert_close(table(torch.tensor([-1, 2]), 2)[0], unseen + 0.5)
     table.reset_unseen()
     torch.testing.assert_close(table(None, 1)[0], unseen)
-    with pytest.raises(IndexError):
+    with pytest.raises(
+        HfmetaError, match=r"speaker_ids go beyond the 4 row\(s\) of the speaker table: set num_speakers"
+    ):
         model(**batch, speaker_ids=ids + 1)
 
 
