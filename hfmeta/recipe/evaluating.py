@@ -20,6 +20,7 @@ from hfmeta.recipe.parsing import apply_overrides, parse_tree
 from hfmeta.recipe.results import device_name
 from hfmeta.recipe.running import assemble, run_baselines
 from hfmeta.recipe.schema import Recipe
+from hfmeta.recipe.writing import per_task
 from hfmeta.trainer import MetaTrainer
 
 # What of an algorithm may differ in a test: nothing that its learned tensors depend on.
@@ -60,7 +61,7 @@ def evaluate_checkpoint(
         seed: seed of the test episodes, in place of the recipe's.
 
     Returns:
-        results as of a run, without what belongs to training.
+        results as of a run, without what belongs to training, and the scores of each task under `per_task`.
 
     Raises:
         HfmetaError: no learner there, a learner saved without a recipe, or overrides that do not fit.
@@ -88,13 +89,15 @@ def evaluate_checkpoint(
         started = time.perf_counter()
         scores = trainer.task_scores(made.test)
         seconds = time.perf_counter() - started
-        results = assemble(built, scores, run_baselines(built, args.device), command)
+        baselines = run_baselines(built, args.device)
+        results = assemble(built, scores, baselines, command)
     return {
         "checkpoint": name,
         **results,
         "seconds": {"test": round(seconds, 3)},
         "world_size": args.world_size,
         "device": device_name(args.device),
+        "per_task": per_task(results, scores, baselines),
     }
 
 
