@@ -5,7 +5,7 @@ Here: one run for each test episode. Not here: metrics over runs (hfmeta.metrics
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,35 @@ from hfmeta.episodes import FixedEpisodes
 from hfmeta.episodes.sources import TableSource
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner import MetaLearner
-from hfmeta.metrics import BatchNll, DifferenceSums, sequence_nll
+from hfmeta.metrics import BatchNll, sequence_nll
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How replies are generated.
+
+    Args:
+        num_beams: width of the beam; the paper's is 5.
+        max_new_tokens: of a reply; the paper's is 20.
+        length_penalty: a finished beam's sum of log-probabilities is divided by its length to this power; 0 is the paper's (the sum
+            itself, which favours short replies), 1 the mean.
+        drop_repeats: the paper's clean-up, see `without_repeats`.
+    """
+
+    num_beams: int = 5
+    max_new_tokens: int = 20
+    length_penalty: float = 1.0
+    drop_repeats: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the sizes."""
+        for name in ("num_beams", "max_new_tokens"):
+            if getattr(self, name) < 1:
+                raise HfmetaError(f"{name}={getattr(self, name)} is impossible; it must be at least 1.")
+
+
+PAPER_DECODING = Decoding(num_beams=5, max_new_tokens=20, length_penalty=0.0, drop_repeats=True)
+"""That of Song et al. 2020 (CMAML), as its reference code has it."""
 
 
 @dataclass(frozen=True)
@@ -41,19 +69,18 @@ def respond(
     episodes: FixedEpisodes,
     *,
     adapt: bool = True,
-    num_beams: int = 5,
-    max_new_tokens: int = 20,
-    differences: DifferenceSums | None = None,
+    decoding: Decoding | None = None,
+    observe: Callable[[Any, Any], None] | None = None,
 ) -> Iterator[Run]:
     """Adapt to the support set of each episode, then answer its query rows.
 
     Args:
         learner: a sequence model's; read, never written.
-        episodes: test episodes of a table; where a task comes several times (leave-one-out), its runs follow one another.
+        episodes: test episodes of a table; a task may come several times (leave-one-out).
         adapt: False: the learner's own values answer, without adaptation.
-        num_beams: width of the beam; the paper's is 5.
-        max_new_tokens: of a reply; the paper's is 20.
-        differences: takes in the first adapted model of each task, for Diff and Delta Score.
+        decoding: how replies are generated; None: the defaults of `Decoding`.
+        observe: called as `observe(task, model)` with the model that answers, for the first episode of each task: for Diff and Delta
+            Score, say, which take one model of each task.
 
     Yields:
         one `Run` for each episode.
@@ -74,42 +101,64 @@ def respond(
         episode = episodes[index]
         (task,) = draw.names
         model = learner.adapt(episode["support"]) if adapt else learner.model
-        if differences is not None and task not in seen:
-            differences.add(model)
+        if observe is not None and task not in seen:
+            observe(task, model)
         seen.add(task)
         query = {name: value.to(model.device) for name, value in episode["query"].items()}
         yield Run(
             task=task,
             rows=[source.rows[int(row)] for row in draw.query],
-            responses=generate(model, query, tokenizer, num_beams, max_new_tokens),
+            responses=generate(model, query, tokenizer, decoding),
             nll=sequence_nll(model, [query])[0],
         )
 
 
-def generate(
-    model: Any, rows: dict[str, Tensor], tokenizer: Any, num_beams: int = 5, max_new_tokens: int = 20
-) -> list[str]:
+def generate(model: Any, rows: dict[str, Tensor], tokenizer: Any, decoding: Decoding | None = None) -> list[str]:
     """Replies by beam search.
 
     Args:
         model: a sequence model in evaluation mode; a causal one continues the part of a row that its labels leave out.
         rows: `{input_ids, attention_mask, labels}`, `[Q, L]` each.
         tokenizer: the model's.
-        num_beams: width of the beam.
-        max_new_tokens: of a reply.
+        decoding: how; None: the defaults of `Decoding`.
 
     Returns:
         Q texts.
     """
+    how = decoding or Decoding()
     inputs: dict[str, Tensor] = {name: rows[name] for name in ("input_ids", "attention_mask") if name in rows}
     causal = not model.config.is_encoder_decoder
     if causal:
         inputs = _prompts(rows, tokenizer)
+    # transformers warns of a beam's options where there is no beam.
+    beam = {"length_penalty": how.length_penalty} if how.num_beams > 1 else {}
     with torch.no_grad():
-        found = model.generate(**inputs, num_beams=num_beams, max_new_tokens=max_new_tokens, do_sample=False)
+        found = model.generate(
+            **inputs, num_beams=how.num_beams, max_new_tokens=how.max_new_tokens, do_sample=False, **beam
+        )
     if causal:
         found = found[:, inputs["input_ids"].shape[1] :]
-    return [text.strip() for text in tokenizer.batch_decode(found, skip_special_tokens=True)]
+    texts = [text.strip() for text in tokenizer.batch_decode(found, skip_special_tokens=True)]
+    return [without_repeats(text) for text in texts] if how.drop_repeats else texts
+
+
+def without_repeats(text: str) -> str:
+    """A reply whose words, from the third that is kept on, are dropped where they repeat the one before.
+
+    Args:
+        text: words separated by white space.
+
+    Source: the reference code of Song et al. 2020 (CMAML), which cleans every generated reply so.
+
+    Example:
+        >>> without_repeats("no no no i i run")
+        'no no i run'
+    """
+    kept: list[str] = []
+    for word in text.split():
+        if len(kept) < 2 or word != kept[-1]:
+            kept.append(word)
+    return " ".join(kept)
 
 
 def _prompts(rows: dict[str, Tensor], tokenizer: Any) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ NAMES = [str(path.relative_to(ROOT)) for path in RECIPES]
 def data(tmp_path_factory):
     """Both intent corpora and Omniglot in their layouts, made up, and a tiny BERT."""
     room = tmp_path_factory.mktemp("data")
-    write_omniglot(write_intents(room, classes=6, each=12))
+    write_omniglot(write_intents(room, classes=14, each=12))
     save_tiny_bert(room / "bert")
     return room
 

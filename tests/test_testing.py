@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from hfmeta.algorithms import Algorithm, Anil, Maml, MamlPlusPlus, MetaSgd, list_algorithms
+from hfmeta.algorithms import Algorithm, Anil, Cmaml, Maml, MamlPlusPlus, MetaSgd, list_algorithms
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.testing import MODELS, ConformanceError, check_algorithm
 from hfmeta.testing.cases import Case
@@ -43,9 +43,16 @@ def test_our_algorithms_keep_every_promise(cls, options):
     assert "promises kept" in str(report)
 
 
+def test_cmaml_keeps_every_promise_on_the_model_with_a_private_part():
+    report = check_algorithm(Cmaml, inner_batch_size=2, order=2, inner_lr=0.1, keep_ratio=0.5)
+    assert set(report.refused) == {"mlp", "bert", "gpt2"}
+    assert all("prunes a private network, but none adapts" in sentence for sentence in report.refused.values())
+    assert any("finite differences" in line for line in report.kept)
+
+
 def test_every_registered_algorithm_of_ours_is_checked_here():
     ours = {info.cls for info in list_algorithms() if info.package == "hfmeta"}
-    assert ours == {cls for cls, _ in OURS}
+    assert ours == {cls for cls, _ in OURS} | {Cmaml}
 
 
 def test_a_refusal_is_reported_with_its_sentence():

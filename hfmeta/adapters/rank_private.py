@@ -65,6 +65,7 @@ def save_rank_private(
     *,
     adapter: str | None = None,
     base: str | None = None,
+    values: Mapping[str, Tensor] | None = None,
 ) -> Path:
     """Write the kept ranks of a LoRA as a PEFT folder: the same function as the LoRA with the other ranks set to zero.
 
@@ -77,6 +78,7 @@ def save_rank_private(
         folder: where to write; made if it is not there.
         adapter: the adapter's name; None: the active one.
         base: what to call the base model; None: what PEFT knows.
+        values: tensors by the model's names that are written in place of the model's own.
 
     Returns:
         the folder.
@@ -92,7 +94,9 @@ def save_rank_private(
         odd = "lora_bias" if config.lora_bias else "target_parameters"
         raise HfmetaError(f"a LoRA with {odd} cannot be thinned by ranks; train one without it.")
     thinned = _thin(model, structure, name)
-    tensors = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
+    tensors = get_peft_model_state_dict(
+        model, state_dict={**model.state_dict(), **(values or {})}, adapter_name=name, save_embedding_layers=False
+    )
     for part in thinned:
         for key, axis in zip(part.stored, (0, 1), strict=True):
             value = tensors.pop(key)

@@ -1,4 +1,4 @@
-"""`adapt`: a copy of the learner's model, moved to one task. The learner is read, never written."""
+"""`adapt`: a copy of the learner's model, or its private values alone, moved to one task. The learner is read, never written."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from hfmeta.adapters.pruning import Masks
 from hfmeta.inner import GradientMode, HfmetaError
+from hfmeta.learner.private import private_parts
 from hfmeta.learner.speakers import with_speakers
 from hfmeta.learner.trajectory import Trajectory
+from hfmeta.publishing.identity import forget_identity
 
 if TYPE_CHECKING:
     from hfmeta.learner.core import MetaLearner
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 def adapted_model(learner: MetaLearner, rows: Any) -> Any:
     """See `MetaLearner.adapt`."""
-    support, classes = _support_of(learner, rows)
+    support, classes = support_of(learner, rows)
     twin = _twin(learner, support, classes)
     device = next(twin.model.parameters()).device
     batch = {name: value.unsqueeze(0).to(device) for name, value in support.items()}
@@ -33,8 +36,72 @@ def adapted_model(learner: MetaLearner, rows: Any) -> Any:
     return twin.model.eval()
 
 
-def _support_of(learner: MetaLearner, rows: Any) -> tuple[dict[str, Tensor], list[str] | None]:
-    """Tensors `[S, ...]` of the rows, and the names of their classes."""
+def private_values(learner: MetaLearner, rows: Any) -> tuple[dict[str, Tensor], Masks]:
+    """What one task owns after adapting, without a copy of the model: where nothing else moves, that is the whole adapted model.
+
+    Args:
+        learner: its shared values are everybody's.
+        rows: as for `MetaLearner.adapt`.
+
+    Returns:
+        the private tensors by name, and the masks of what the task kept of them (empty where nothing was cut out).
+
+    Raises:
+        HfmetaError: a learner whose tasks move more than private tensors, or rows that it cannot read.
+    """
+    check_private(learner)
+    support, classes = support_of(learner, rows)
+    if learner.kind == "classification":
+        known = learner.model.config.num_labels
+        count = len(classes) if classes is not None else _classes_in(support["labels"], known)
+        if count != known:
+            raise HfmetaError(
+                f"the rows have {count} classes; the head is everybody's and has {known}. Give rows of {known} classes."
+            )
+    device = next(learner.model.parameters()).device
+    batch = {name: value.unsqueeze(0).to(device) for name, value in support.items()}
+    was_training = learner.training
+    learner.eval()
+    try:
+        with torch.no_grad():
+            path = Trajectory(learner, with_speakers(learner.model, batch, None, known=False), None)
+            mode = GradientMode(learner.algorithm.order, track=False)
+            *_, values = path.values(learner.algorithm.eval_steps, mode)
+    finally:
+        learner.train(was_training)
+    # Gradient masks say what does not move; the values behind them still count.
+    cut = path.masks if learner.private is not None and learner.private.algorithm.masks == "forward" else None
+    kept = {name: mask[0].cpu() for name, mask in (cut or {}).items()}
+    return {name: values[name][0].detach().cpu().clone() for name in learner.private_names}, kept
+
+
+def check_private(learner: MetaLearner) -> None:
+    """Refuse a learner whose tasks own more than private tensors: those alone would not be the adapted model.
+
+    Raises:
+        HfmetaError: names a shared tensor that adapts.
+    """
+    if learner.private_names:
+        return
+    own = {name for part in private_parts(learner.moving.names) for name in part.names}
+    shared = next((name for name in learner.moving.names if name not in own), "every tensor")
+    raise HfmetaError(
+        f"adapt={learner.algorithm.adapt!r} moves {shared}, which is no private tensor, so a task's private adapter would not be "
+        'what was evaluated. Train with adapt="private" (on a Seq2SPG, a private-MLP adapter or a LoRA), or keep whole adapted '
+        "models by save_adapted."
+    )
+
+
+def support_of(learner: MetaLearner, rows: Any) -> tuple[dict[str, Tensor], list[str] | None]:
+    """Tensors `[S, ...]` of the rows, and the names of their classes.
+
+    Args:
+        learner: whose encoder reads rows.
+        rows: as for `MetaLearner.adapt`.
+
+    Raises:
+        HfmetaError: rows without an encoder that reads them, tensors without labels, or missing columns.
+    """
     if isinstance(rows, Mapping) and rows and all(isinstance(value, Tensor) for value in rows.values()):
         if "labels" not in rows:
             raise HfmetaError(f"adapt needs labels beside {', '.join(rows)}: a tensor `labels` of shape [S, ...].")
@@ -50,6 +117,8 @@ def _support_of(learner: MetaLearner, rows: Any) -> tuple[dict[str, Tensor], lis
 def _twin(learner: MetaLearner, support: dict[str, Tensor], classes: list[str] | None) -> MetaLearner:
     """A learner around a copy of the model, with a head for the task's classes; rule and init are shared and only read."""
     model = copy.deepcopy(learner.model)
+    if not learner.private_names:
+        forget_identity(model)  # what is shared moves too, so private adapters of the learner do not fit the result
     if learner.kind == "classification":
         count = len(classes) if classes is not None else _classes_in(support["labels"], model.config.num_labels)
         if count != model.config.num_labels:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -25,11 +25,14 @@ from hfmeta.learner.adaptation import adapted_model
 from hfmeta.learner.checks import check_model, differentiable_attention
 from hfmeta.learner.evaluators import checked_evaluator
 from hfmeta.learner.moving import KINDS, what_moves
-from hfmeta.learner.private import PrivateNetworks
+from hfmeta.learner.private import PrivateNetworks, private_parts
 from hfmeta.learner.speakers import with_speakers
 from hfmeta.learner.trajectory import Trajectory
 from hfmeta.learner.weights import step_weights
 from hfmeta.models import mixes_rows, task_type_of
+
+if TYPE_CHECKING:
+    from hfmeta.learner.serving import Serving
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +94,12 @@ class MetaLearner(nn.Module):
     def kind(self) -> str | None:
         """Which per-task loss the model has (see hfmeta.inner.losses); None where its task type is unknown."""
         return KINDS.get(self.task_type or "")
+
+    @property
+    def private_names(self) -> list[str]:
+        """The tensors that a task owns, where nothing else moves: what banks and private adapters hold. Empty elsewhere."""
+        own = {name for part in private_parts(self.moving.names) for name in part.names}
+        return list(self.moving.names) if own == set(self.moving.names) else []
 
     def train(self, mode: bool = True) -> Self:
         """Outer training mode; the model itself stays in evaluation mode unless `dropout` is on."""
@@ -183,6 +192,18 @@ class MetaLearner(nn.Module):
         from hfmeta.publishing.checkpoint import save_adapted
 
         save_adapted(model, self.processing_class, Path(folder))
+
+    def save_private(self, model: Any, folder: str | Path, task: str | int | None = None) -> Path:
+        """Write what one task owns of an adapted model as a PEFT folder; see `hfmeta.learner.serving.save_private`."""
+        from hfmeta.learner.serving import save_private
+
+        return save_private(self, model, Path(folder), task)
+
+    def serve(self, folder: str | Path, mode: str = "r+") -> Serving:
+        """The bank of users' private adapters in a folder, made if there is none, and the model that serves them."""
+        from hfmeta.learner.serving import Serving
+
+        return Serving(self, Path(folder), mode)
 
     def push_to_hub(self, repo_id: str, *, private: bool | None = None, token: str | None = None) -> Any:
         """Save to a temporary folder and upload it to the hub; safetensors, JSON, tokenizer files and the card only."""

@@ -34,6 +34,8 @@ class Trajectory:
 
     def __init__(self, learner: MetaLearner, support: Batch, task: Tensor | None):
         self.learner, self.task = learner, task
+        self.masks: Masks | None = None
+        """What each task kept of the private network, once `values` has cut it out."""
         evaluator = learner.evaluator(support)
         self.portions = Portions(support, learner.algorithm.inner_batch_size)
         self.bounds: list[Bound] = [evaluator.bind(batch) for batch in self.portions.batches]
@@ -64,6 +66,7 @@ class Trajectory:
             if not steps:
                 return
             start, masks = self.carve(private.algorithm.eval_prune_steps)
+        self.masks = masks
         if private.algorithm.masks == "forward":
             start = apply_masks(start, masks)
         path = self._passes(start, Masked(self.learner.rule, masks), steps, mode)

@@ -22,6 +22,7 @@ from hfmeta.episodes import encoder_from_dict
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.publishing.card import learner_card
 from hfmeta.publishing.files import write_json, written_together
+from hfmeta.publishing.identity import learner_identity
 from hfmeta.publishing.models import read_model, save_model, save_whole
 
 if TYPE_CHECKING:
@@ -37,8 +38,13 @@ PUBLISHED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.md", "*.png"]
 FORMAT = 1
 
 
-def save_learner(learner: MetaLearner, folder: Path) -> None:
+def save_learner(learner: MetaLearner, folder: Path, name: str | None = None) -> None:
     """Write a learner into a folder, whole or not at all.
+
+    Args:
+        learner: it stays as it is.
+        folder: where to.
+        name: the repository that it goes to, where there is one.
 
     Raises:
         HfmetaError: its algorithm has no name that could be found again.
@@ -49,8 +55,10 @@ def save_learner(learner: MetaLearner, folder: Path) -> None:
             f"{type(learner.algorithm).__name__} is not registered, so nobody could open this checkpoint. Register it in the "
             'pyproject.toml of its package under [project.entry-points."hfmeta.algorithms"] and install that package.'
         )
+    with_adapters = learner.private is not None or learner.private_names
+    identity = learner_identity(learner, name) if with_adapters else None
     with written_together(folder, last=CONFIG) as temporary:
-        base = save_model(learner.model, learner.info.get("model", {}), temporary)
+        base = save_model(learner.model, learner.info.get("model", {}), temporary, identity)
         if learner.processing_class is not None:
             learner.processing_class.save_pretrained(temporary)
         save_file(_own_tensors(learner), temporary / TENSORS, metadata={"format": "pt"})

@@ -21,7 +21,7 @@ def push_learner(learner: MetaLearner, repo_id: str, private: bool | None = None
         the commit, as `huggingface_hub` describes it.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        save_learner(learner, Path(temporary) / "learner")
+        save_learner(learner, Path(temporary) / "learner", name=repo_id if "/" in repo_id else None)
         return push_folder(Path(temporary) / "learner", repo_id, private, token)
 
 

@@ -21,29 +21,35 @@ from torch import nn
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.models import AUTO_CLASSES, load_model, portable_name
 from hfmeta.publishing.files import write_json
+from hfmeta.publishing.identity import identified
 
 BASE = "base_model"
 ADAPTER_CONFIG, ADAPTER_TENSORS = "adapter_config.json", "adapter_model.safetensors"
 
 
-def save_model(model: Any, section: dict[str, Any], folder: Path) -> dict[str, Any]:
+def save_model(
+    model: Any, section: dict[str, Any], folder: Path, identity: tuple[str, str] | None = None
+) -> dict[str, Any]:
     """Write a learner's model, and its base where nobody could find that again.
 
     Args:
         section: name, revision, pooling and num_labels of the base, where they are known.
+        identity: the learner's, for the config of the model, where users' private adapters are made on it.
 
     Returns:
         what `base` says in `hfmeta_config.json`.
     """
     base = {key: section.get(key) for key in ("name", "revision", "pooling", "num_labels")}
     if not isinstance(model, PeftModel):
-        model.save_pretrained(folder)
+        with identified(model, identity):
+            model.save_pretrained(folder)
         return base
     stock: Any = model.get_base_model()
     name = save_adapter(model, folder, base["name"])
     # A base without a name, or with values of its own, travels with the learner.
     if not name or _outside_adapter(model):
-        stock.save_pretrained(folder / BASE)
+        with identified(stock, identity):
+            stock.save_pretrained(folder / BASE)
         _strip_adapter(model, folder / BASE)
     if base["num_labels"] is None and _classifies(stock):
         base["num_labels"] = stock.config.num_labels

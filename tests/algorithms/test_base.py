@@ -36,6 +36,8 @@ HEAD = HeadNames("head", "head.weight", "head.bias")
         ({"inner_lr": float("nan")}, "inner_lr must be positive, not nan"),
         ({"inner_l1": -1.0}, "inner_l1 must be zero or more, not -1.0"),
         ({"inner_steps": 0}, 'inner_steps=0 adapts nothing unless head="prototype"'),
+        ({"inner_batch_size": 0}, "inner_batch_size must be a whole number of at least 1, not 0"),
+        ({"inner_batch_size": 2, "rates": "tensor", "rates_per_step": True}, "use one of them"),
     ],
 )
 def test_bad_values(options, words):

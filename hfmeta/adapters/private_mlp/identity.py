@@ -1,8 +1,8 @@
 """Whose private adapter it is: an adapter is made on one learner's base model and means nothing on another.
 
 A base model knows its own identity where its config says so (`base_learner`, `base_learner_revision`; a learner writes
-them when it is published) or where it was loaded from a hub. A folder's name is no identity: the same learner may lie
-anywhere.
+them when it is saved) or where it was loaded from a hub. A folder's name is no identity: the same learner may lie
+anywhere, and a learner's revision is a fingerprint of its values, so that a copy under another name is known as the same.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from torch import nn
 
 from hfmeta.adapters.private_mlp.config import PrivateMlpConfig
 from hfmeta.inner.errors import HfmetaError
+
+FINGERPRINT = "sha256:"
+"""How a revision begins that says what a learner's values are, rather than where they lie."""
 
 
 def base_learner_of(model: nn.Module) -> tuple[str | None, str | None]:
@@ -40,6 +43,8 @@ def check_base_learner(config: PrivateMlpConfig, model: nn.Module) -> None:
         if getattr(known, "base_learner", None) and not config.inference_mode:
             config.base_learner, config.base_learner_revision = identity, revision
         return
+    if revision is not None and revision.startswith(FINGERPRINT) and revision == config.base_learner_revision:
+        return
     if identity not in (None, config.base_learner, config.base_model_name_or_path):
         raise HfmetaError(
             f"this private adapter belongs to the learner {config.base_learner}, and the model is {identity}. Load the "
@@ -48,7 +53,13 @@ def check_base_learner(config: PrivateMlpConfig, model: nn.Module) -> None:
         )
     told = (revision, config.base_learner_revision)
     if identity == config.base_learner and None not in told and revision != config.base_learner_revision:
+        values = FINGERPRINT in f"{revision} {config.base_learner_revision}"
+        what_to_do = (
+            "The learner was trained further since: open the copy that the adapter was made on, or adapt to the user anew"
+            if values
+            else f"Load the model with revision={config.base_learner_revision!r}"
+        )
         raise HfmetaError(
             f"this private adapter belongs to revision {config.base_learner_revision} of {config.base_learner}, and the "
-            f"model is revision {revision}. Load the model with revision={config.base_learner_revision!r}."
+            f"model is revision {revision}. {what_to_do}."
         )
