@@ -17,7 +17,7 @@ from hfmeta.inner.errors import HfmetaError
 from hfmeta.inner.types import Params, stack_expanded
 
 OUT_OF_THE_QUESTION = -1e4
-"""The logit of a class that an episode does not have: far below all others, finite in half precision too."""
+"""The logit of a class that an episode does not have: far below all others, finite in half precision."""
 HEADS = ("shared", "zero", "prototype")
 
 
@@ -83,8 +83,8 @@ class HeadInit(nn.Module):
             return start
         if self.bias is None or self.bias not in start:
             raise HfmetaError(
-                "these episodes have fewer classes than the head, which needs an adapted bias to leave the others out; train with as many "
-                "ways as are tested."
+                "these episodes have fewer classes than the head, which needs an adapted bias to leave the others out; train with as "
+                "many ways as are tested."
             )
         start[self.weight] = start[self.weight].masked_fill(absent.unsqueeze(-1), 0.0)
         start[self.bias] = start[self.bias].masked_fill(absent, OUT_OF_THE_QUESTION)

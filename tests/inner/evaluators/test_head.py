@@ -124,7 +124,9 @@ def test_rows_of_like_length_pass_together_and_the_gradient_is_that_of_one_padde
     expected = model.bert(**inputs).pooler_output
     passes = seen_by(model)
     found = head_features(model, model.classifier, batch)
-    assert len(passes) == 2 and sum(rows for rows, _ in passes) == 36 and passes[0][1] < passes[1][1]
+    assert len(passes) == 2
+    assert sum(rows for rows, _ in passes) == 36
+    assert passes[0][1] < passes[1][1]
     torch.testing.assert_close(found.flatten(0, 1), expected, rtol=1e-10, atol=1e-12)
     words = model.get_input_embeddings().weight
     weights = torch.linspace(-1, 1, expected.numel(), dtype=torch.float64).view_as(expected)
