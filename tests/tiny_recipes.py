@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import yaml
 from PIL import Image
 
-from tiny import WORDS, tiny_bert, tiny_tokenizer
+from tiny import WORDS, tiny_bert, tiny_t5, tiny_tokenizer
 
 SINUSOID: dict[str, Any] = {
     "model": {"name": "hfmeta-mlp", "task": "regression", "config": {"hidden_sizes": [8, 8], "init_std": 0.3}},
@@ -66,6 +66,13 @@ def text_recipe(model: Path, data: Path) -> dict[str, Any]:
 def save_tiny_bert(folder: Path) -> Path:
     """A tiny BERT with its tokenizer, as a stock folder."""
     tiny_bert(num_labels=3).save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def save_tiny_t5(folder: Path) -> Path:
+    """A tiny T5 with its tokenizer, as a stock folder."""
+    tiny_t5(num_layers=1, num_decoder_layers=1).save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
     return folder
 

@@ -63,7 +63,9 @@ def save_private_adapter(
     values = apply_masks(values, masks or {})
     if isinstance(model, PeftModel) and isinstance(model.peft_config[model.active_adapter], LoraConfig):
         return save_rank_private(model, masks or {}, folder, base=base, values=values)
-    config, tensors = _of_adapter(model, values) if isinstance(model, PeftModel) else _of_inner(model, values, task_type)
+    config, tensors = (
+        _of_adapter(model, values) if isinstance(model, PeftModel) else _of_inner(model, values, task_type)
+    )
     config.base_model_name_or_path = base or config.base_model_name_or_path
     config.base_learner, config.base_learner_revision = learner
     config.sparse = config.inference_mode = True
@@ -91,14 +93,21 @@ def _of_inner(
     model: nn.Module, values: Mapping[str, Tensor], task_type: str | None
 ) -> tuple[PrivateMlpConfig, dict[str, Tensor]]:
     """The same for the private networks inside a model: adapters that stand in for them."""
-    modules = sorted({name.partition(".layers.")[0] for name in values})
+    holders = [module for module, found in model.named_modules() if isinstance(found, PrivateMlp)]
+    modules = set()
+    for name in values:
+        module = name.partition(".layers.")[0]
+        if module not in holders:
+            raise HfmetaError(
+                f"{name} belongs to no private network: an adapter stands in for a PrivateMlp, of which {type(model).__name__} has "
+                f"{', '.join(holders) or 'none'}."
+            )
+        modules.add(module)
     tensors: dict[str, Tensor] = {}
-    for module in modules:
+    for module in sorted(modules):
         found = model.get_submodule(module)
-        if not isinstance(found, PrivateMlp):
-            raise HfmetaError(f"{module} is a {type(found).__name__}, no private network; only a PrivateMlp can be stood in for.")
         for leaf, value in found.named_parameters():
             own = values.get(f"{module}.{leaf}", value)
             tensors[f"{PEFT_PREFIX}{module}.{CONTAINER}.mlp.{leaf}"] = own
-    config = PrivateMlpConfig(target_modules=modules, task_type=TASK_TYPES.get(task_type or ""))
+    config = PrivateMlpConfig(target_modules=sorted(modules), task_type=TASK_TYPES.get(task_type or ""))
     return config, tensors

@@ -1,5 +1,6 @@
-"""The learner: a model, an algorithm, and a forward pass that contains the inner loop."""
+"""The learner: a model, an algorithm, and a forward pass that contains the inner loop; and serving what its tasks own."""
 
 from hfmeta.learner.core import MetaLearner
+from hfmeta.learner.serving import Serving
 
-__all__ = ["MetaLearner"]
+__all__ = ["MetaLearner", "Serving"]

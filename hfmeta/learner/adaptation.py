@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hfmeta.adapters.pruning import Masks
 from hfmeta.inner import GradientMode, HfmetaError
-from hfmeta.learner.private import private_parts
+from hfmeta.learner.private import private_among
 from hfmeta.learner.speakers import with_speakers
 from hfmeta.learner.trajectory import Trajectory
 from hfmeta.publishing.identity import forget_identity
@@ -83,7 +83,7 @@ def check_private(learner: MetaLearner) -> None:
     """
     if learner.private_names:
         return
-    own = {name for part in private_parts(learner.moving.names) for name in part.names}
+    own = private_among(learner.moving.names)
     shared = next((name for name in learner.moving.names if name not in own), "every tensor")
     raise HfmetaError(
         f"adapt={learner.algorithm.adapt!r} moves {shared}, which is no private tensor, so a task's private adapter would not be "

@@ -25,7 +25,7 @@ from hfmeta.learner.adaptation import adapted_model
 from hfmeta.learner.checks import check_model, differentiable_attention
 from hfmeta.learner.evaluators import checked_evaluator
 from hfmeta.learner.moving import KINDS, what_moves
-from hfmeta.learner.private import PrivateNetworks, private_parts
+from hfmeta.learner.private import PrivateNetworks, private_among
 from hfmeta.learner.speakers import with_speakers
 from hfmeta.learner.trajectory import Trajectory
 from hfmeta.learner.weights import step_weights
@@ -98,8 +98,7 @@ class MetaLearner(nn.Module):
     @property
     def private_names(self) -> list[str]:
         """The tensors that a task owns, where nothing else moves: what banks and private adapters hold. Empty elsewhere."""
-        own = {name for part in private_parts(self.moving.names) for name in part.names}
-        return list(self.moving.names) if own == set(self.moving.names) else []
+        return list(self.moving.names) if private_among(self.moving.names) == set(self.moving.names) else []
 
     def train(self, mode: bool = True) -> Self:
         """Outer training mode; the model itself stays in evaluation mode unless `dropout` is on."""

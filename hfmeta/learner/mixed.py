@@ -56,7 +56,9 @@ class MixedBatch:
             raise HfmetaError(f"users cannot be mixed in one batch: {self.trouble}. Serve them one by one (switch).")
         sizes = {len(value) for value in inputs.values() if isinstance(value, Tensor) and value.dim()}
         if not rows or sizes - {len(rows)}:
-            raise HfmetaError(f"a mixed batch needs one user for each row; received {len(rows)} users and {sorted(sizes)} rows.")
+            raise HfmetaError(
+                f"a mixed batch needs one user for each row; received {len(rows)} users and {sorted(sizes)} rows."
+            )
         params, count = self._stacked(dict(users), rows)
         with torch.no_grad(), own_values(self.layers, params, count):
             return call(**inputs)

@@ -33,8 +33,17 @@ MASKS = "masks.safetensors"
 def private_parts(names: Iterable[str]) -> list[Stack | RankPair]:
     """The private networks among parameter names: MLPs below a `private` module or adapter, and LoRAs."""
     known = list(names)
-    stacks = [stack for stack in find_stacks(known) if "private" in stack.weights[0].split(".layers.")[0]]
+    # The names alone: layers of other stacks may be numbered with gaps.
+    stacks = find_stacks(name for name in known if "private" in name.split(".layers.")[0])
     return [*stacks, *find_rank_pairs(known)]
+
+
+def private_among(names: Iterable[str]) -> set[str]:
+    """The tensors of whole private networks among parameter names; none where one is not whole (half of a LoRA, say)."""
+    try:
+        return {name for part in private_parts(names) for name in part.names}
+    except HfmetaError:
+        return set()
 
 
 class PrivateNetworks:
@@ -45,7 +54,7 @@ class PrivateNetworks:
         theta: the adapted tensors by name.
 
     Raises:
-        HfmetaError: nothing private adapts, MLPs and LoRAs are mixed, or an option that does not fit either.
+        HfmetaError: nothing private adapts or none of it can be pruned, MLPs and LoRAs are mixed, or an option that does not fit.
     """
 
     def __init__(self, algorithm: Any, theta: Mapping[str, Tensor]):
@@ -72,6 +81,11 @@ class PrivateNetworks:
         self.weights = weights_of(self.parts)
         """Names of the private weights, without biases: what L1 acts on."""
         self.thinnable = thinnable_of(self.parts)
+        if not self.thinnable:
+            raise HfmetaError(
+                f"nothing of the private network can be pruned: its first and last layers stay whole, and {self.weights[0]} is in one "
+                "of two. Give it three layers or more (a private_mlp adapter: hidden_sizes of two widths or more)."
+            )
         self.shapes = {name: tuple(theta[name].shape) for part in self.parts for name in part.names}
         self.store = MaskStore(self.shapes)
         self.ids: list[str] = []

@@ -57,7 +57,13 @@ def push_folder(
         folder_path=folder,
         allow_patterns=PUBLISHED,
         # Masks name the users that a learner was trained on; nobody else needs them.
-        ignore_patterns=["checkpoint-*", "*/checkpoint-*", "trainer_state.json", "masks.safetensors", "*/masks.safetensors"],
+        ignore_patterns=[
+            "checkpoint-*",
+            "*/checkpoint-*",
+            "trainer_state.json",
+            "masks.safetensors",
+            "*/masks.safetensors",
+        ],
         commit_message=message or "Upload a learner of hfmeta",
         revision=revision,
     )

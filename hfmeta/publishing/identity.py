@@ -32,7 +32,11 @@ def learner_identity(learner: MetaLearner, name: str | None = None) -> tuple[str
     """
     digest = hashlib.sha256()
     trained = {key: value for key, value in learner.model.named_parameters() if value.requires_grad}
-    own = {f"{part}.{key}": value for part in ("rule", "init") for key, value in getattr(learner, part).state_dict().items()}
+    own = {
+        f"{part}.{key}": value
+        for part in ("rule", "init")
+        for key, value in getattr(learner, part).state_dict().items()
+    }
     for key, value in sorted((trained | own).items()):
         digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)

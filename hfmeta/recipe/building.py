@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, TrainerCallback
 
-from hfmeta.adapters import attach_lora
+from hfmeta.adapters import attach_lora, attach_private_mlp
 from hfmeta.config import MetaConfig
 from hfmeta.episodes import Encoder, build_encoder
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner import MetaLearner
 from hfmeta.models import head_of, load_model, load_processing_class
+from hfmeta.models.lstm_seq2seq import SpeakerConfig
 from hfmeta.recipe.data import Episodes, build_episodes, load_tables
 from hfmeta.recipe.schema import CLASSIFICATION, Recipe
 from hfmeta.recipe.words import needs_words, words_of
@@ -76,9 +77,10 @@ def build(recipe: Recipe) -> Build:
     train_seed = args.seed if args.data_seed is None else args.data_seed
     episodes = build_episodes(recipe.data, section.task, processing_class, train_seed, tables)
     num_labels = episodes.num_labels
+    speakers = len(episodes.split["train"]) if episodes.split is not None else None
 
     def new_model() -> Any:
-        return build_model(recipe, num_labels, args.seed, processing_class)
+        return build_model(recipe, num_labels, args.seed, processing_class, speakers)
 
     head = num_labels
     if recipe.data.by_label and recipe.data.train_n_way not in (None, num_labels):
@@ -89,7 +91,7 @@ def build(recipe: Recipe) -> Build:
             )
         head = max(int(num_labels or 0), int(recipe.data.train_n_way or 0))
     learner = MetaLearner(
-        build_model(recipe, head, args.seed, processing_class),
+        build_model(recipe, head, args.seed, processing_class, speakers),
         recipe.algorithm,
         processing_class=processing_class,
         encoder=episodes.train.encoder or _encoder_of_family(section.task),
@@ -111,7 +113,9 @@ def training_arguments(recipe: Recipe, **changes: Any) -> MetaConfig:
     return MetaConfig(**{"dataloader_pin_memory": torch.cuda.is_available(), **recipe.training, **changes})
 
 
-def build_model(recipe: Recipe, num_labels: int | None, seed: int, processing_class: Any = None) -> Any:
+def build_model(
+    recipe: Recipe, num_labels: int | None, seed: int, processing_class: Any = None, speakers: int | None = None
+) -> Any:
     """The stock model, with the adapter where the recipe has one.
 
     Args:
@@ -119,6 +123,7 @@ def build_model(recipe: Recipe, num_labels: int | None, seed: int, processing_cl
         num_labels: classes of the head (C); None outside classification.
         seed: draws what is not loaded: a head, an adapter, or all weights.
         processing_class: the tokenizer, whose size a network's vocabulary has that was made for it.
+        speakers: training tasks, where they are counted: the rows of a table of speakers.
 
     Raises:
         HfmetaError: a model that cannot be loaded or does not serve the task type; a pattern that trains nothing.
@@ -127,6 +132,8 @@ def build_model(recipe: Recipe, num_labels: int | None, seed: int, processing_cl
     config = dict(section.config)
     if needs_words(recipe) and processing_class is not None:
         config["vocab_size"] = len(processing_class)
+    if section.name == SpeakerConfig.model_type and speakers is not None:
+        config.setdefault("num_speakers", speakers)
     model = load_model(
         section.name,
         section.task,
@@ -141,16 +148,8 @@ def build_model(recipe: Recipe, num_labels: int | None, seed: int, processing_cl
     if recipe.adapter is not None:
         adapter = recipe.adapter
         head = head_of(model)[0] if adapter.train_head and section.task in CLASSIFICATION else None
-        return attach_lora(
-            model,
-            section.task,
-            r=adapter.r,
-            alpha=adapter.alpha,
-            target_modules=adapter.target_modules,
-            dropout=adapter.dropout,
-            head=head,
-            seed=seed,
-        )
+        attach = attach_lora if adapter.type == "lora" else attach_private_mlp
+        return attach(model, section.task, head=head, seed=seed, **adapter.options)
     if section.trainable is not None:
         _freeze_others(model, section.trainable)
     return model

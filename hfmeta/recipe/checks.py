@@ -16,7 +16,16 @@ from hfmeta.recipe.baselines import BASELINES
 from hfmeta.recipe.coercion import MismatchError, coerce
 from hfmeta.recipe.errors import closest
 from hfmeta.recipe.rows import read_columns
-from hfmeta.recipe.schema import CLASSIFICATION, DIALOGUE_CORPORA, INTENT_CORPORA, PARTS, DataSection, ModelSection
+from hfmeta.recipe.schema import (
+    ADAPTERS,
+    CLASSIFICATION,
+    DIALOGUE_CORPORA,
+    INTENT_CORPORA,
+    PARTS,
+    AdapterSection,
+    DataSection,
+    ModelSection,
+)
 
 EPISODES = {"query", "test_query", "train_tasks", "valid_tasks", "test_tasks", "seed"}
 BY_LABEL = {"n_way", "k_shot", "train_n_way", "train_k_shot", "too_small"}
@@ -95,6 +104,25 @@ def check_data(data: DataSection, model: ModelSection | None, given: set[str], p
     if data.corpus is None:
         _check_columns_named(data, model, given, problems)
     _check_parts(data, problems)
+
+
+def check_adapter(adapter: AdapterSection, given: set[str], problems: list[str]) -> None:
+    """Check that the keys of an adapter are those of its method, and its sizes possible.
+
+    Args:
+        adapter: the section with defaults filled in.
+        given: the keys that were written.
+        problems: the list that gathers, changed in place.
+    """
+    for method, keys in ADAPTERS.items():
+        for key in sorted(given & set(keys)) if method != adapter.type else ():
+            problems.append(f"adapter.{key}: only used with type {method}, received type {adapter.type}; leave it out")
+    if adapter.type == "private_mlp" and (not adapter.hidden_sizes or min(adapter.hidden_sizes) < 1):
+        problems.append(
+            f"adapter.hidden_sizes: expected one or more widths of at least 1, received {adapter.hidden_sizes}"
+        )
+    if adapter.type == "lora" and adapter.r < 1:
+        problems.append(f"adapter.r: expected at least 1, received {adapter.r}")
 
 
 def check_base(model: ModelSection, problems: list[str]) -> None:
@@ -245,7 +273,7 @@ def _check_columns_named(data: DataSection, model: ModelSection | None, given: s
                 problems.append(f"data.{key}: not used with label_column (N-way episodes); leave one of them out")
         if model is not None and model.task not in CLASSIFICATION:
             problems.append(f"data.label_column: N-way episodes are classification, model.task is {model.task}")
-        unused = ("support", "test_support")
+        unused: tuple[str, ...] = ("support", "test_support")
     else:
         for key in ("task_column", "target_column"):
             if getattr(data, key) is None and key not in given:

@@ -16,7 +16,7 @@ import yaml
 from hfmeta.algorithms.registry import find_algorithm
 from hfmeta.config import MetaConfig
 from hfmeta.inner.errors import HfmetaError
-from hfmeta.recipe.checks import check_base, check_baselines, check_data, check_files, check_metrics
+from hfmeta.recipe.checks import check_adapter, check_base, check_baselines, check_data, check_files, check_metrics
 from hfmeta.recipe.coercion import fill
 from hfmeta.recipe.errors import RecipeError, closest
 from hfmeta.recipe.schema import SECTIONS, AdapterSection, DataSection, ModelSection, Recipe
@@ -145,6 +145,8 @@ def parse_tree(tree: dict[str, Any], source: str, problems: list[str] | None = N
     metrics = check_metrics(model, sections["metrics"], problems)
     baselines = check_baselines(model, sections["baselines"], data.valid_tasks, problems)
     check_files(data, sections["model"].get("name") if needs_base else None, problems)
+    if adapter is not None:
+        check_adapter(adapter, set(sections["adapter"]), problems)
     if adapter is not None and model is not None:
         check_base(model, problems)
     if problems or model is None or algorithm is None:

@@ -18,6 +18,8 @@ CORPORA = (*INTENT_CORPORA, "clinc150_quickstart", "omniglot", "sinusoid", *DIAL
 CLASSIFICATION = ("sequence-classification", "image-classification")
 TEXT = ("sequence-classification", "causal-lm", "seq2seq-lm")
 PARTS = ("train", "valid", "test")
+ADAPTERS = {"lora": ("r", "alpha", "dropout"), "private_mlp": ("hidden_sizes", "last", "gate", "layers_to_transform")}
+"""PEFT method -> the keys of `adapter` that it reads besides those that all read."""
 
 
 @dataclass(kw_only=True)
@@ -54,20 +56,34 @@ class AdapterSection:
     """`adapter`: a PEFT adapter put on the model; an empty section means none.
 
     Args:
-        type: the PEFT method.
-        r: rank.
-        alpha: scale; the adapter's output is multiplied by alpha / r. None: 2 r.
-        target_modules: names of the modules that get one; None: PEFT's choice for the architecture.
-        dropout: share of the adapter's inputs dropped; 0 keeps adaptation deterministic.
-        train_head: also train (and adapt) the classification head.
+        type: the PEFT method: `lora`, or `private_mlp` (a gated private perceptron beside each block).
+        target_modules: ends of the names of the modules that get one; None: the method's choice for the architecture.
+        train_head: also train the classification head (and adapt it, where `algorithm.adapt` lets it).
+        r: rank (lora).
+        alpha: scale; the adapter's output is multiplied by alpha / r. None: 2 r (lora).
+        dropout: share of the adapter's inputs dropped; 0 keeps adaptation deterministic (lora).
+        hidden_sizes: inner widths of the perceptron (private_mlp); cmaml thins the layers between the first and the last, so it needs
+            two or more.
+        last: what ends the perceptron (private_mlp).
+        gate: form of the gate's logits: `diagonal`, three numbers for each feature, or `full`, as in the paper (private_mlp).
+        layers_to_transform: indices of the blocks that get one; None: all (private_mlp).
     """
 
-    type: Literal["lora"]
+    type: Literal["lora", "private_mlp"]
+    target_modules: list[str] | None = None
+    train_head: bool = True
     r: int = 8
     alpha: float | None = None
-    target_modules: list[str] | None = None
     dropout: float = 0.0
-    train_head: bool = True
+    hidden_sizes: list[int] = field(default_factory=lambda: [64, 64])
+    last: Literal["linear", "tanh"] = "linear"
+    gate: Literal["diagonal", "full"] = "diagonal"
+    layers_to_transform: list[int] | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the chosen method is told."""
+        return {key: getattr(self, key) for key in ("target_modules", *ADAPTERS[self.type])}
 
 
 @dataclass(kw_only=True)

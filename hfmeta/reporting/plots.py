@@ -1,4 +1,4 @@
-"""PNG plots of a run: the learning curve over outer steps and the adaptation curve over inner steps; headless.
+"""PNG plots of a run: the learning curve over outer steps, the adaptation curve over inner steps, pairs of tasks; headless.
 
 Numbers come ready-made (the Trainer's log history, means with 95 % intervals); nothing is computed from models here.
 """
@@ -92,12 +92,12 @@ def adaptation_curve(
     scale = 100.0 if is_fraction(metric) else 1.0
     colours = iter(COLOURS * (1 + (len(curves) + len(baselines or {})) // len(COLOURS)))
     for name, curve in curves.items():
-        mean, ci95 = [m * scale for m in curve["mean"]], [c * scale for c in curve["ci95"]]
+        mean, ci95 = [m * scale for m in curve["mean"]], _halves(curve["ci95"], scale)
         _band(axis, list(range(len(mean))), mean, ci95, next(colours), name, marker="o")
     for name, entry in (baselines or {}).items():
         colour, label = next(colours), name.replace("_", " ")
         if "curve" in entry:
-            mean, ci95 = [m * scale for m in entry["curve"]["mean"]], [c * scale for c in entry["curve"]["ci95"]]
+            mean, ci95 = [m * scale for m in entry["curve"]["mean"]], _halves(entry["curve"]["ci95"], scale)
             _band(axis, list(range(len(mean))), mean, ci95, colour, label, marker="s")
         else:
             level, half = entry["mean"] * scale, (entry.get("ci95") or 0.0) * scale
@@ -109,6 +109,39 @@ def adaptation_curve(
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend(loc="best", fontsize=8)
     return _save(figure, path)
+
+
+def pair_plot(
+    points: Mapping[str, tuple[Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, path: str | Path
+) -> Path:
+    """Draw groups of points, with the mean of each fifth of a group along x as a line: what a rank correlation is about.
+
+    Args:
+        points: label of a group -> x and y of its points, equally many.
+        xlabel: name of x, with its unit.
+        ylabel: name of y, with its unit.
+        path: the PNG to write.
+
+    Returns:
+        the path written.
+    """
+    figure, axis = _figure()
+    for (label, (x, y)), colour in zip(points.items(), COLOURS * (1 + len(points) // len(COLOURS)), strict=False):
+        axis.scatter(x, y, s=6, alpha=0.3, color=colour, linewidths=0)
+        order = sorted(range(len(x)), key=lambda place: x[place])
+        cuts = [order[len(order) * part // 5 : len(order) * (part + 1) // 5] for part in range(5)]
+        means = [(sum(x[i] for i in cut) / len(cut), sum(y[i] for i in cut) / len(cut)) for cut in cuts if cut]
+        if means:
+            axis.plot(*zip(*means, strict=True), color=colour, marker="o", markersize=4, label=label)
+    axis.set(xlabel=xlabel, ylabel=ylabel)
+    if points:
+        axis.legend(loc="best", fontsize=8)
+    return _save(figure, path)
+
+
+def _halves(ci95: Sequence[float | None], scale: float) -> list[float]:
+    """Half widths to draw; a single task has no interval."""
+    return [0.0 if half is None else half * scale for half in ci95]
 
 
 def _figure() -> tuple[Figure, Any]:

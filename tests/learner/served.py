@@ -36,9 +36,14 @@ def served_learner(name: str, **options: Any) -> MetaLearner:
 
 
 def rows_of_user(name: str, user: str, count: int = 4) -> dict[str, Tensor]:
-    """A user's support rows, `[count, ...]`; other users have others."""
+    """A user's support rows, `[count, ...]`, of three tokens at least; other users have others."""
     batch = random_batch(KINDS[name][1], T=1, S=count, Q=1, seed=sum(map(ord, user)))
-    return {key: value[0] for key, value in batch["support"].items()}
+    rows = {key: value[0] for key, value in batch["support"].items()}
+    rows["input_ids"][:, :3] += 5 * (1 - rows["attention_mask"][:, :3])
+    rows["attention_mask"][:, :3] = 1
+    if KINDS[name][1] == "causal-lm":
+        rows["labels"] = rows["input_ids"].masked_fill(rows["attention_mask"] == 0, -100)
+    return rows
 
 
 def questions(name: str, count: int = 6, seed: int = 9) -> dict[str, Tensor]:

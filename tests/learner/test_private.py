@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import pytest
 import torch
 
-from hfmeta.adapters.pruning import apply_masks
+from hfmeta.adapters.pruning import MaskStore, apply_masks
 from hfmeta.algorithms import Cmaml, Maml
+from hfmeta.inner import GradientMode
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner import MetaLearner
-from hfmeta.learner.private import private_parts
+from hfmeta.learner.adaptation import check_private
+from hfmeta.learner.private import private_among, private_parts
 from hfmeta.learner.trajectory import Trajectory
+from private import private
 from tiny import random_batch, tiny_bert, tiny_gpt2, tiny_lstm, with_lora
 from truth import central_difference, outer_gradient, random_direction, relative_gap
 
@@ -50,6 +54,19 @@ def test_the_private_part_of_a_seq2spg_and_of_a_lora():
     assert all("lora_" in name for name in learner.private.shapes)
 
 
+def test_what_a_task_owns_alone():
+    """Only where nothing else moves; layers with gaps in their numbers and half a LoRA are no private networks."""
+    assert private_among(["layers.0.weight", "layers.2.weight", "private.layers.0.weight"]) == {
+        "private.layers.0.weight"
+    }
+    assert set(learner_of(adapt="private").private_names) == set(learner_of().private.shapes)
+    assert learner_of().private_names == []
+    half = MetaLearner(with_lora(tiny_gpt2()), Maml(adapt="lora_B"))
+    assert half.private_names == []
+    with pytest.raises(HfmetaError, match="adapt='lora_B' moves .*lora_B.*no private tensor"):
+        check_private(half)
+
+
 def test_refusals():
     with pytest.raises(HfmetaError, match="prunes a private network, but none adapts"):
         learner_of(tiny_bert(dtype=torch.float64))
@@ -59,6 +76,8 @@ def test_refusals():
         learner_of(granularity="rank")
     with pytest.raises(HfmetaError, match='granularity="edge" does not fit.*"rank"'):
         learner_of(with_lora(tiny_gpt2()), granularity="edge")
+    with pytest.raises(HfmetaError, match="nothing of the private network can be pruned.*three layers"):
+        learner_of(private(tiny_gpt2(), hidden_sizes=[8]))
     learner = learner_of().train()
     give_masks(learner)
     batch = batch_of()
@@ -240,3 +259,84 @@ def test_without_its_masks_a_published_learner_still_prunes_for_new_tasks(tmp_pa
     rows = {name: value[0] for name, value in batch_of(1)["support"].items()}
     one, other = learner.eval().adapt(rows), again.eval().adapt(rows)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def carved(learner: MetaLearner, passes=3):
+    """Fine-tuned values and masks of one task, without its leading dimension."""
+    with torch.no_grad():
+        start, masks = Trajectory(learner, batch_of(1)["support"], None).carve(passes)
+    return {name: value[0] for name, value in start.items()}, {name: mask[0] for name, mask in masks.items()}
+
+
+def test_proximal_l1_reaches_zero_and_l1_in_the_loss_does_not():
+    found = {}
+    for proximal in (False, True):
+        start, _ = carved(learner_of(prune_l1=0.2, prune_proximal=proximal))
+        found[proximal] = {name: value == 0 for name, value in start.items()}
+    learner = learner_of()
+    for name in learner.private.weights:
+        assert not found[False][name].any()
+        assert 0.02 < found[True][name].double().mean() < 0.9
+    others = set(found[True]) - set(learner.private.weights)
+    assert not any(found[True][name].all() for name in others), "nothing else shrinks"
+
+
+@pytest.mark.parametrize("adapt", ["all", "private"])
+def test_gradient_masks_keep_pruned_edges_from_moving(adapt):
+    learner = learner_of(masks="gradient", adapt=adapt, inner_steps=2).train()
+    masks = give_masks(learner)
+    theta = dict(learner.model.named_parameters())
+    with torch.no_grad():
+        path = Trajectory(learner, batch_of()["support"], torch.arange(2))
+        *_, values = path.values(2, GradientMode(1, track=False))
+    for name in learner.private.thinnable:
+        moved = values[name] != theta[name]
+        assert not moved[~masks[name]].any()
+        assert moved[masks[name]].any()
+
+
+def test_pruning_by_node_keeps_whole_blocks_of_edges():
+    start, masks = carved(learner_of(granularity="node", gamma=0.35, keep_ratio=None))
+    thinned = 0
+    for name in learner_of().private.thinnable:
+        mask = masks[name]
+        assert torch.equal(mask, mask.any(1)[:, None] & mask.any(0)[None, :])
+        assert mask[start[name].abs() > 0.35].sum() <= mask.sum()
+        thinned += int((~mask).sum())
+    assert thinned
+
+
+@pytest.mark.parametrize("ratio", [0.2, 0.7])
+def test_a_target_keep_ratio_is_met_by_every_layer(ratio):
+    _, masks = carved(learner_of(keep_ratio=ratio, granularity="edge"))
+    (stack,) = private_parts(masks)
+    first, *between, last = (name for name, _ in stack.layers)
+    assert masks[first].all()
+    assert masks[last].all()
+    for name in between:
+        # At most the share that was asked for; edges under a dropped node go too.
+        kept = masks[name].double().mean()
+        assert kept <= ratio + 0.5 / masks[name].numel()
+        assert kept > ratio / 2
+
+
+def test_gamma_keeps_the_edges_above_it_and_warns_where_none_is(caplog):
+    start, masks = carved(learner_of(gamma=0.2, keep_ratio=None))
+    top = learner_of().private.thinnable[-1]  # all its upper nodes are kept
+    assert torch.equal(masks[top], start[top].abs() > 0.2)
+    carved(learner_of(gamma=100.0, keep_ratio=None))
+    assert "pruning leaves nothing of decoder.private.layers.1.weight" in caplog.text
+    assert "lower gamma" in caplog.text
+
+
+def test_masks_of_1200_users_of_the_papers_size_take_147_megabytes():
+    """The whole run takes 1.6 GB (benchmarks/memory.py)."""
+    widths = [600, 600, 500, 400, 300]
+    shapes = {f"layers.{i}.weight": (b, a) for i, (a, b) in enumerate(itertools.pairwise(widths))}
+    shapes |= {f"layers.{i}.bias": (b,) for i, b in enumerate(widths[1:])}
+    store = MaskStore(shapes)
+    ones = {name: torch.ones(1, *shape, dtype=torch.bool) for name, shape in shapes.items()}
+    assert sum(mask.numel() for mask in ones.values()) == 981_800
+    store.put("train", [0], ones)
+    assert store.bytes_per_task == 122_726
+    assert 1200 * store.bytes_per_task < 148e6

@@ -108,7 +108,9 @@ def test_published_adapters_are_the_adapted_models(users, tmp_path):
     folders += [learner.save_private(adapted[USERS[2]], tmp_path / "some", task=USERS[2])]
     for user, folder in zip(USERS, folders, strict=True):
         # A LoRA's head and a Seq2SPG's base belong to the learner; here the learner has learned nothing, so the base is at hand.
-        model = PeftModel.from_pretrained(base_of(name), str(tmp_path / "some"), subfolder=f"adapters/{folder.name}").eval()
+        model = PeftModel.from_pretrained(
+            base_of(name), str(tmp_path / "some"), subfolder=f"adapters/{folder.name}"
+        ).eval()
         torch.testing.assert_close(answers(model, rows), answers(adapted[user], rows), rtol=1e-5, atol=1e-5)
     dense = sum(dict(learner.model.named_parameters())[key].numel() for key in learner.private_names)
     stored = load_file(folders[0] / "adapter_model.safetensors")
@@ -141,7 +143,13 @@ def test_a_private_lora_opens_without_hfmeta(tmp_path):
     folder = learner.save_private(anna, tmp_path / "repository", task="anna ✿")
     rows = questions("gpt2-lora")
     save_file({key: value.contiguous() for key, value in rows.items()}, tmp_path / "rows")
-    words = [tmp_path / "base", tmp_path / "repository", f"adapters/{folder.name}", tmp_path / "rows", tmp_path / "found"]
+    words = [
+        tmp_path / "base",
+        tmp_path / "repository",
+        f"adapters/{folder.name}",
+        tmp_path / "rows",
+        tmp_path / "found",
+    ]
     done = subprocess.run(
         [sys.executable, "-I", "-c", STOCK, *map(str, words)], capture_output=True, text=True, check=False
     )
@@ -171,7 +179,9 @@ def test_a_published_seq2spg_knows_its_adapters(tmp_path):
     other.save_pretrained(tmp_path / "other")
     with pytest.raises(HfmetaError, match="belongs to revision sha256:.*trained further since"):
         PeftModel.from_pretrained(
-            AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "other"), str(tmp_path / "repository"), subfolder="adapters/anna"
+            AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "other"),
+            str(tmp_path / "repository"),
+            subfolder="adapters/anna",
         )
 
 

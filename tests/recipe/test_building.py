@@ -8,7 +8,8 @@ import torch
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.recipe.building import build, build_model
 from hfmeta.recipe.parsing import parse_recipe
-from tiny_recipes import save_tiny_bert, text_recipe, write_recipe, write_sentences
+from tiny_dialogues import write_synthetic
+from tiny_recipes import SINUSOID, save_tiny_bert, text_recipe, write_recipe, write_sentences
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +99,22 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(text, override,
     with pytest.raises(HfmetaError, match=message):
         build(parse_recipe(text, [override]))
     assert sorted(text.parent.rglob("*")) == before
+
+
+def test_a_table_of_speakers_has_a_row_for_each_training_task(tmp_path):
+    write_synthetic(tmp_path / "data", users=10, rounds=3)
+    sections = {
+        "model": {"name": "hfmeta-speaker", "task": "seq2seq-lm", "config": {"embedding_size": 6, "hidden_size": 6}},
+        "algorithm": {"name": "maml", "inner_steps": 0, "test_inner_steps": 1, "order": 1},
+        "data": {
+            **{"corpus": "synthetic_persona_chat", "root": str(tmp_path / "data"), "too_small": "drop"},
+            **{"shares": {"train": 0.6, "valid": 0.2, "test": 0.2}},
+        },
+        "training": SINUSOID["training"],
+        "metrics": ["loss"],
+    }
+    built = build(parse_recipe(write_recipe(tmp_path, sections)))
+    assert built.learner.config.num_speakers == len(built.episodes.train.task_names) > 1
+    assert built.new_model().config.num_speakers == built.learner.config.num_speakers
+    given = build(parse_recipe(write_recipe(tmp_path, sections), ["model.config.num_speakers=40"]))
+    assert given.learner.config.num_speakers == 40

@@ -6,7 +6,7 @@ import sys
 
 from PIL import Image
 
-from hfmeta.reporting.plots import adaptation_curve, axis_label, learning_curve
+from hfmeta.reporting.plots import adaptation_curve, axis_label, learning_curve, pair_plot
 
 CURVE = {"mean": [0.2, 0.6, 0.7], "ci95": [0.01, 0.02, 0.02]}
 
@@ -66,3 +66,16 @@ def test_axis_labels_have_units():
 
 def test_no_display_is_needed():
     assert "matplotlib.pyplot" not in sys.modules or "agg" in sys.modules["matplotlib"].get_backend().lower()
+
+
+def test_a_curve_of_one_task_has_no_interval(tmp_path):
+    curve = {"mean": [2.0, 1.5], "ci95": [None, None]}
+    assert _is_drawn(
+        adaptation_curve({"maml": curve}, "loss", tmp_path / "one.png", {"other": {"mean": 1.0, "ci95": None}})
+    )
+
+
+def test_pairs_are_drawn(tmp_path):
+    x, y = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5], [0.5, 0.4, 0.6, 0.7, 0.6, 0.9]
+    assert _is_drawn(pair_plot({"train": (x, y), "test": (x[:2], y[:2])}, "x", "y", tmp_path / "pairs.png"))
+    assert pair_plot({}, "x", "y", tmp_path / "none.png").stat().st_size > 1000

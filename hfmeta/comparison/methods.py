@@ -1,0 +1,74 @@
+"""The methods of a table: which recipe trains each, from which weights it starts, and whether test tasks adapt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hfmeta.inner.errors import HfmetaError
+from hfmeta.recipe.errors import closest
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of a table.
+
+    Args:
+        name: how it is asked for.
+        label: how the table calls it.
+        recipe: the recipe that trains it, without folder and `.yaml`; methods of one recipe and equal overrides share a run.
+        adapt: whether test tasks adapt; False: the trained model answers as it stands.
+        overrides: of the recipe, for training and test.
+        start: the recipe whose run it starts from: its first checkpoint; None: drawn weights.
+    """
+
+    name: str
+    label: str
+    recipe: str
+    adapt: bool = True
+    overrides: tuple[str, ...] = ()
+    start: str | None = None
+
+    @property
+    def run(self) -> str:
+        """Name of the run that trains it."""
+        return self.name if self.overrides else self.recipe
+
+
+DIALOGUE_METHODS: tuple[Method, ...] = (
+    Method("seq2seq", "Seq2seq", "seq2seq", adapt=False),
+    Method("speaker", "Speaker", "speaker", adapt=False),
+    Method("seq2spg", "Seq2SPG", "seq2spg", adapt=False),
+    Method("seq2seq_f", "Seq2seq-F", "seq2seq"),
+    Method("speaker_f", "Speaker-F", "speaker"),
+    Method("seq2spg_f", "Seq2SPG-F", "seq2spg"),
+    Method("maml_seq2seq", "MAML-Seq2seq", "maml_seq2seq", start="seq2seq"),
+    Method("maml_seq2spg", "MAML-Seq2SPG", "maml_seq2spg", start="seq2spg"),
+    Method("cmaml_seq2sp_prime", "CMAML-Seq2SP'G", "cmaml_seq2sp_prime", start="seq2sp_prime"),
+    Method("cmaml_seq2spg", "CMAML-Seq2SPG", "cmaml_seq2spg", start="seq2spg"),
+    Method(
+        "cmaml_seq2spg_private",
+        "CMAML-Seq2SPG, adapt=private",
+        "cmaml_seq2spg",
+        overrides=("algorithm.adapt=private",),
+        start="seq2spg",
+    ),
+)
+"""The ten methods of Song et al. 2020, in the order of their table, and CMAML that adapts the private network alone."""
+
+
+def choose_methods(names: Sequence[str], known: Sequence[Method] = DIALOGUE_METHODS) -> list[Method]:
+    """The methods of these names, in the order of the table.
+
+    Args:
+        names: none: all.
+        known: the methods to choose from.
+
+    Raises:
+        HfmetaError: an unknown name.
+    """
+    all_names = [one.name for one in known]
+    for name in names:
+        if name not in all_names:
+            raise HfmetaError(f"unknown method {name!r}{closest(name, all_names)}; known: {', '.join(all_names)}.")
+    return [one for one in known if not names or one.name in names]
