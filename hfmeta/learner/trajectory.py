@@ -37,7 +37,7 @@ class Trajectory:
         self.masks: Masks | None = None
         """What each task kept of the private network, once `values` has cut it out."""
         evaluator = learner.evaluator(support)
-        self.portions = Portions(support, learner.algorithm.inner_batch_size)
+        self.portions = Portions(support, learner.algorithm.inner_batch_size, learner.kind == "causal-lm")
         self.bounds: list[Bound] = [evaluator.bind(batch) for batch in self.portions.batches]
         whole = self.bounds[0] if len(self.bounds) == 1 else None
         theta = learner.moving.theta(learner.model)

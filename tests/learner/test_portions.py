@@ -47,6 +47,17 @@ def test_a_task_without_rows_is_refused():
         Portions({"labels": torch.tensor([[1, 2, 3], [-100, -100, -100]])}, 2)
 
 
+def test_a_portion_without_a_target_is_waited_out():
+    """Of a causal model the first label of a row is no target: a row of one token teaches nothing."""
+    labels = torch.full((1, 3, 4), -100)
+    labels[0, :, 0] = 7
+    labels[0, 0, 1:3], labels[0, 2, 1] = 8, 9
+    portions = Portions({"labels": labels}, 1, causal=True)
+    assert [None if active is None else active.tolist() for active in portions.active] == [None, [False], None]
+    assert all((batch["labels"][:, :, 1:] != -100).any() for batch in portions.batches)
+    assert Portions({"labels": labels}, 1).active == [None, None, None]
+
+
 @pytest.mark.parametrize("backward", ["full", "recompute"])
 @pytest.mark.parametrize("order", [1, 2])
 def test_ragged_tasks_together_give_the_gradient_of_each_alone(order, backward):
