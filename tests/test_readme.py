@@ -26,6 +26,15 @@ def test_the_example_runs_and_its_result_is_stock(tmp_path: Path) -> None:
     assert mine.classifier.out_features == 2
 
 
+def test_the_example_of_private_structures_runs(tmp_path: Path) -> None:
+    example = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[1]
+    check = "\nassert len(replies) == 2\n"
+    subprocess.run([sys.executable, "-c", example + check], cwd=tmp_path, check=True, capture_output=True)
+    folders = sorted(path.name for path in (tmp_path / "out/adapters/adapters").iterdir())
+    assert len(folders) == 2
+    assert "ben" in folders
+
+
 def test_every_file_the_readme_names_exists() -> None:
     named = set(re.findall(r"\b(?:recipes|tests|hfmeta)/[\w./]+\w", README))
     assert {"recipes/sinusoid/maml.yaml", "recipes/quickstart/unseen_task.jsonl"} <= named
