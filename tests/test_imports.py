@@ -31,13 +31,30 @@ MAY_IMPORT = {
     "config": {"inner"},
     "responses": {"inner", "episodes", "learner", "metrics"},
     "phases": {"inner", "adapters", "episodes", "learner"},
-    "trainer": {"inner", "models", "adapters", "algorithms", "episodes", "publishing", "metrics", "learner", "config", "phases"},
+    "trainer": {
+        "inner",
+        "models",
+        "adapters",
+        "algorithms",
+        "episodes",
+        "publishing",
+        "metrics",
+        "learner",
+        "config",
+        "phases",
+    },
     "baselines": {"inner", "models", "adapters", "algorithms", "episodes", "metrics", "learner"},
     "testing": {"inner", "models", "adapters", "algorithms", "episodes", "learner"},
 }
 """Each room and what it may import from hfmeta besides itself; rooms not named (recipe, cli) stand on all the others."""
 
-TOP_ROOMS = {"recipe": {"cli", "testing", "comparison"}, "comparison": {"cli", "testing"}, "cli": {"testing"}, "__main__": set(), "__init__": {"cli"}}
+TOP_ROOMS = {
+    "recipe": {"cli", "testing", "comparison"},
+    "comparison": {"cli", "testing"},
+    "cli": {"testing"},
+    "__main__": set(),
+    "__init__": {"cli"},
+}
 """Rooms on top, and what even they must not import."""
 
 MAY_IMPORT_PEFT = {"adapters", "publishing", "testing"}

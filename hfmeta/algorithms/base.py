@@ -110,7 +110,9 @@ class Algorithm:
                 'inner_steps=0 adapts nothing unless head="prototype" makes the head from the support set, or test_inner_steps is set'
             )
         if self.inner_batch_size is not None and getattr(self, "rates_per_step", False):
-            problems.append("rates_per_step counts inner steps and inner_batch_size makes passes of many; use one of them")
+            problems.append(
+                "rates_per_step counts inner steps and inner_batch_size makes passes of many; use one of them"
+            )
         if problems:
             raise HfmetaError(f"{type(self).__name__}: " + "; ".join(problems) + ".")
 

@@ -13,6 +13,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from hfmeta.comparison.methods import Method
 from hfmeta.inner.errors import HfmetaError
+from hfmeta.models import REFERENCE_MODELS
 from hfmeta.recipe import parse_recipe, run_recipe
 from hfmeta.recipe.parsing import read_yaml
 from hfmeta.reporting.files import write_json
@@ -105,7 +106,7 @@ class Plan:
             ]
             words += ["training.eval_strategy=no", "training.load_best_model_at_end=false"]
         if method.start is not None:
-            words.append(f"model.name={self._start(method.start, seed)}")
+            words.append(f"model.name={self._start(method, seed)}")
         return words
 
     def train(self, method: Method, seed: int) -> Path:
@@ -128,10 +129,12 @@ class Plan:
         run_recipe(self.recipe_of(method), words, resume=broken_off)
         return folder
 
-    def _start(self, run: str, seed: int) -> str:
-        """The weights that runs start from: the first checkpoint of a run, or the name of its network."""
+    def _start(self, method: Method, seed: int) -> str:
+        """The weights that a method starts from: the first checkpoint of a run, or the name of its network."""
+        run = str(method.start)
         if self.from_scratch:
-            return str(read_yaml(self.recipes / f"{run}.yaml")["model"]["name"])
+            own = str(read_yaml(self.recipe_of(method))["model"]["name"])
+            return own if own in REFERENCE_MODELS else str(read_yaml(self.recipes / f"{run}.yaml")["model"]["name"])
         folder = self.folder(run, seed)
         found = [
             (int(match[1]), path) for path in folder.glob("checkpoint-*") if (match := re.search(r"-(\d+)$", path.name))

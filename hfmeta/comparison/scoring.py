@@ -181,5 +181,7 @@ def _means(values: Sequence[float], whose: Sequence[Any], tasks: Sequence[Any]) 
 def _replies(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
     for number, run in enumerate(runs):
         for row, text in zip(run.rows, run.responses, strict=True):
-            kept: dict[str, Any] = {key: row[key] for key in ("context", "reply", "persona_sentences", "emoji") if key in row}
+            kept: dict[str, Any] = {
+                key: row[key] for key in ("context", "reply", "persona_sentences", "emoji") if key in row
+            }
             yield {"task": str(run.task), "run": number, **kept, "response": text}

@@ -33,7 +33,12 @@ def test_without_a_checkpoint_there_is_no_start(tmp_path):
 
 def test_from_scratch_takes_the_network_of_the_start(tmp_path):
     write_recipe(tmp_path, name="pooled.yaml")
-    assert "model.name=hfmeta-mlp" in plan_of(tmp_path, from_scratch=True).words(MAML, 0)
+    plan = plan_of(tmp_path, from_scratch=True)
+    write_recipe(tmp_path, name="maml.yaml", model={"name": "out/pooled/checkpoint-3"})
+    assert "model.name=hfmeta-mlp" in plan.words(MAML, 0)
+    (tmp_path / "pooled.yaml").unlink()
+    write_recipe(tmp_path, name="maml.yaml")
+    assert "model.name=hfmeta-mlp" in plan.words(MAML, 0), "a recipe that names its network needs no other"
 
 
 def test_steps_also_set_where_the_start_is_saved(tmp_path):
