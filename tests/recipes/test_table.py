@@ -85,7 +85,8 @@ def test_a_table_from_training_to_markdown(persona, capsys):
 
 
 def test_runs_trained_otherwise_are_not_mixed(persona):
-    output, words = persona
+    _, words = persona
+    script("persona/table.py").main([*words, "--methods", "seq2spg"])
     with pytest.raises(HfmetaError, match=r"trained otherwise: steps 2 \(now 3\)"):
         script("persona/table.py").main([*words[:2], "--steps", "3", *words[4:], "--methods", "seq2spg"])
 
