@@ -40,10 +40,10 @@ def main(source: Path, target: Path) -> None:
     table = {}
     for corpus in CORPORA:
         for shots in SHOTS:
-            scores: dict[str, list[list[float]]] = {method: [] for method in METHODS}
+            scores: dict[str, dict[str, list[float]]] = {method: {} for method in METHODS}
             for split in SPLITS:
                 for method, values in split_scores(source, target, corpus, shots, split).items():
-                    scores[method].append(values)
+                    scores[method][split] = values
             table[f"{corpus}_{shots}shot"] = {method: row(scores, method) for method in METHODS}
     write_json(target / "table.json", table)
     write_text(target / "table.md", markdown(table))
@@ -78,13 +78,17 @@ def read(source: Path, target: Path, name: str) -> tuple[dict[str, Any], str]:
     return tasks, tasks["episodes"]["sha256"]
 
 
-def row(scores: dict[str, list[list[float]]], method: str) -> dict[str, Any]:
+def row(scores: dict[str, dict[str, list[float]]], method: str) -> dict[str, Any]:
     """One method: mean over splits, interval over all tasks, and the difference to frozen features on the same tasks."""
-    own = [task for split in scores[method] for task in split]
-    same = [task for split, base in zip(scores[method], scores[REFERENCE], strict=True) for task in base[: len(split)]]
+    own = [task for values in scores[method].values() for task in values]
+    same = [task for split, values in scores[method].items() for task in scores[REFERENCE][split][: len(values)]]
     mean, ci95 = mean_ci95(own)
-    entry = {"mean": float(np.mean([np.mean(split) for split in scores[method]])), "ci95": ci95, "tasks": len(own)}
-    entry["splits"] = [float(np.mean(split)) for split in scores[method]]
+    entry = {
+        "mean": float(np.mean([np.mean(values) for values in scores[method].values()])),
+        "ci95": ci95,
+        "tasks": len(own),
+    }
+    entry["splits"] = {split: float(np.mean(values)) for split, values in scores[method].items()}
     if method != REFERENCE:
         gain = paired_difference(same, own)
         entry |= {"gain": gain.mean, "gain_ci95": gain.ci95, "errors_removed": gain.relative_error_reduction}
