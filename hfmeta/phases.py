@@ -42,7 +42,9 @@ class Phases(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """A run from the start has no structures yet; masks of a checkpoint must be those of these tasks."""
-        names = [str(name) for name in self.trainer.train_dataset.task_names]  # type: ignore[union-attr]
+        dataset = self.trainer.train_dataset
+        _one_round(dataset)  # what cannot be pruned is refused now, not after the pretraining
+        names = [str(name) for name in dataset.task_names]  # type: ignore[union-attr]
         if not self.private.ready or self._share(state) < self.private.algorithm.pretrain_until:
             self.private.begin(names)
         else:
@@ -125,13 +127,13 @@ def prune_all(trainer: MetaTrainer) -> dict[str, float]:
     return private.finish()
 
 
-def _one_round(dataset: EpisodeDataset) -> list[tuple[int, int]]:
+def _one_round(dataset: Any) -> list[tuple[int, int]]:
     """Keys of the first episode of every task, whose support sets are what the tasks are pruned on.
 
     Raises:
         HfmetaError: a dataset without a fixed list of tasks, each visited once in a round.
     """
-    draws = getattr(dataset.source, "draws", None)
+    draws = getattr(getattr(dataset, "source", None), "draws", None)
     keys = [(0, index) for index in range(len(getattr(draws, "tasks", ())))]
     found = [dataset.draw(key) for key in keys]
     tasks = {draw.task for draw in found if draw is not None}

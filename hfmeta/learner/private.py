@@ -1,6 +1,6 @@
 """Who owns which part of the private network: the structures of training tasks, and pruning for any task.
 
-Not here: Algorithm 1 itself and masks as bits (hfmeta.adapters.pruning), when a run prunes (hfmeta.trainer), how masks enter the inner
+Not here: Algorithm 1 itself and masks as bits (hfmeta.adapters.pruning), when a run prunes (hfmeta.phases), how masks enter the inner
 loop (trajectory.py).
 """
 
@@ -24,10 +24,10 @@ from hfmeta.adapters.pruning import (
     thinnable_of,
     weights_of,
 )
+from hfmeta.adapters.pruning.store import FILE
 from hfmeta.inner.errors import HfmetaError
 
 SPLIT = "train"
-MASKS = "masks.safetensors"
 
 
 def private_parts(names: Iterable[str]) -> list[Stack | RankPair]:
@@ -179,6 +179,6 @@ class PrivateNetworks:
         self.begin([])
         if not ready:
             return
-        if (folder / MASKS).is_file():
+        if (folder / FILE).is_file():
             self.store = MaskStore.load(folder, self.shapes)
         self.finish()

@@ -12,6 +12,8 @@ import pytest
 import torch
 from transformers.trainer_utils import get_last_checkpoint
 
+from hfmeta.corpora import Sinusoid
+from hfmeta.episodes import EpisodeDataset
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner import MetaLearner
 from invariants.cmaml_runs import USERS, learned, rows, trainer
@@ -123,3 +125,12 @@ def test_other_users_than_the_checkpoints_are_refused(tmp_path, uninterrupted):
     )
     with pytest.raises(HfmetaError, match="structures of 4 training tasks, among them 'anna ✿'"):
         again.train(resume_from_checkpoint=str(folder / "checkpoint-4"))
+
+
+def test_tasks_without_a_fixed_list_are_refused_before_anything_is_trained(tmp_path):
+    run = trainer(tmp_path)
+    run.train_dataset = EpisodeDataset(Sinusoid(3, 2), length=8)
+    start = learned(run)
+    with pytest.raises(HfmetaError, match="needs a fixed list of tasks.*not an endless family"):
+        run.train()
+    assert_equal(learned(run), start)
