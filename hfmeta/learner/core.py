@@ -19,12 +19,14 @@ from hfmeta.episodes import Encoder
 from hfmeta.inner import Evaluation, GradientMode, HfmetaError, NonFiniteLossError
 from hfmeta.inner.evaluators import head_features
 from hfmeta.inner.gradients import check_finite
+from hfmeta.inner.inits import HeadInit
 from hfmeta.inner.losses import task_accuracies
 from hfmeta.inner.types import Batch, Bound, Evaluator
 from hfmeta.learner.adaptation import adapted_model
 from hfmeta.learner.checks import check_model, differentiable_attention
 from hfmeta.learner.evaluators import checked_evaluator
 from hfmeta.learner.moving import KINDS, what_moves
+from hfmeta.learner.part import Part
 from hfmeta.learner.private import PrivateNetworks, private_among
 from hfmeta.learner.speakers import with_speakers
 from hfmeta.learner.trajectory import Trajectory
@@ -64,7 +66,7 @@ class MetaLearner(nn.Module):
         dropout: bool = False,
     ):
         super().__init__()
-        self.algorithm, self.processing_class, self.encoder = algorithm, processing_class, encoder
+        self.algorithm, self.processing_class = algorithm, processing_class
         self.info, self.dropout = dict(info or {}), dropout
         self.task_type = _task_type(model, encoder)
         self.moving = what_moves(model, algorithm.adapt, self.task_type)
@@ -74,6 +76,7 @@ class MetaLearner(nn.Module):
         theta = self.moving.theta(model)
         self.rule: Any = algorithm.rule(theta)
         self.init: Any = algorithm.init(theta, self.moving.head if self.kind == "classification" else None)
+        self.encoder = encoder
         self.private: PrivateNetworks | None = None
         """What each task owns of the model, for algorithms with private networks."""
         if algorithm.has_private_networks:
@@ -84,6 +87,19 @@ class MetaLearner(nn.Module):
         """Tasks left out so far because a loss was not finite (`on_nonfinite="skip"`)."""
         self._evaluator: Evaluator | None = None
         self.train(False)
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """What turns rows into tensors; it knows whether labels are dealt afresh in each episode, which a head made by tasks needs."""
+        return self._encoder
+
+    @encoder.setter
+    def encoder(self, encoder: Encoder | None) -> None:
+        """Give the learner another one."""
+        self._encoder = encoder
+        if isinstance(self.init, HeadInit):
+            labels = getattr(encoder, "labels", None)
+            self.init.own_classes = labels is not None and labels.names is None
 
     @property
     def config(self) -> Any:
@@ -219,14 +235,14 @@ class MetaLearner(nn.Module):
 
     # ---- one pass: a chunk of the tasks -------------------------------------------------------------------------------
 
-    def _passes(self, support: Batch, query: Batch, task: Tensor | None) -> Iterator[_Part]:
+    def _passes(self, support: Batch, query: Batch, task: Tensor | None) -> Iterator[Part]:
         tasks = support["labels"].shape[0]
         size = self.algorithm.tasks_per_pass or tasks
         for first in range(0, tasks, size):
-            part = _Part(support, query, task)
+            part = Part(support, query, task)
             yield part if size >= tasks else part.rows(torch.arange(first, min(first + size, tasks)))
 
-    def _weighted(self, part: _Part, steps: int, weights: dict[int, float], track: bool) -> Tensor:
+    def _weighted(self, part: Part, steps: int, weights: dict[int, float], track: bool) -> Tensor:
         """Query losses `[T]` of one pass, weighted over inner steps; skips tasks whose losses are not finite."""
         try:
             results = self._query_losses(part, steps, set(weights), track)
@@ -245,7 +261,7 @@ class MetaLearner(nn.Module):
                 return torch.zeros(0, device=part.support["labels"].device)
             return self._weighted(part.rows(torch.tensor(keep)), steps, weights, track)
 
-    def _scores_of(self, part: _Part) -> dict[str, Tensor]:
+    def _scores_of(self, part: Part) -> dict[str, Tensor]:
         steps = self.algorithm.eval_steps
         try:
             results = self._query_losses(part, steps, set(range(steps + 1)), track=False)
@@ -256,7 +272,7 @@ class MetaLearner(nn.Module):
             return self._scores_until_divergence(part, steps)
         return self._as_scores([results[k] for k in range(steps + 1)], part.query["labels"])
 
-    def _scores_until_divergence(self, part: _Part, steps: int) -> dict[str, Tensor]:
+    def _scores_until_divergence(self, part: Part, steps: int) -> dict[str, Tensor]:
         """Scores of one task, NaN from the step on at which its loss stopped being finite."""
         for reached in range(steps - 1, -1, -1):
             try:
@@ -281,7 +297,7 @@ class MetaLearner(nn.Module):
             found["logits"] = last
         return found
 
-    def _query_losses(self, part: _Part, steps: int, at: set[int], track: bool) -> dict[int, Evaluation]:
+    def _query_losses(self, part: Part, steps: int, at: set[int], track: bool) -> dict[int, Evaluation]:
         """Run the inner loop for all tasks of a pass; evaluate the query sets after the inner steps in `at`."""
         order = 1 if self.progress < self.algorithm.first_order_until else self.algorithm.order
         mode = GradientMode(order, self.algorithm.steps_backward, track)
@@ -310,26 +326,6 @@ class MetaLearner(nn.Module):
             return head_features(self.model, layer, support)
         tasks = [{name: value[t : t + 1] for name, value in support.items()} for t in range(support["labels"].shape[0])]
         return torch.cat([head_features(self.model, layer, one) for one in tasks])
-
-
-class _Part:
-    """The tasks of one pass."""
-
-    def __init__(self, support: Batch, query: Batch, task: Tensor | None):
-        self.support, self.query, self.task = support, query, task
-
-    @property
-    def tasks(self) -> int:
-        return self.support["labels"].shape[0]
-
-    def rows(self, which: Tensor) -> _Part:
-        """Some of the tasks."""
-        which = which.to(self.support["labels"].device)
-        return _Part(
-            {name: value[which] for name, value in self.support.items()},
-            {name: value[which] for name, value in self.query.items()},
-            None if self.task is None else self.task[which],
-        )
 
 
 def _task_type(model: Any, encoder: Encoder | None) -> str | None:

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from hfmeta.adapters.pruning import Masks, apply_masks
 from hfmeta.inner import GradientMode, inner_loop
-from hfmeta.inner.inits import HeadInit
 from hfmeta.inner.rules import Masked, Shrink, Waiting
 from hfmeta.inner.types import Batch, Bound, LossesOf, Params
 from hfmeta.learner.portions import Portions
@@ -41,9 +40,6 @@ class Trajectory:
         self.bounds: list[Bound] = [evaluator.bind(batch) for batch in self.portions.batches]
         whole = self.bounds[0] if len(self.bounds) == 1 else None
         theta = learner.moving.theta(learner.model)
-        if isinstance(learner.init, HeadInit):
-            labels = getattr(learner.encoder, "labels", None)
-            learner.init.own_classes = labels is not None and labels.names is None
         self.start: Params = learner.init(
             theta, support["labels"], lambda: learner.features(whole or evaluator.bind(support), support)
         )
