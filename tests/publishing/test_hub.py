@@ -46,7 +46,8 @@ folder = work / "out"
 make_learner("bert").save_pretrained(folder)
 make_learner("bert").save_pretrained(folder / "checkpoint-3")
 for name in ("training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "notes.pkl",
-             "checkpoint-3/optimizer.pt", "checkpoint-3/training_args.bin", "checkpoint-3/trainer_state.json"):
+             "checkpoint-3/optimizer.pt", "checkpoint-3/training_args.bin", "checkpoint-3/trainer_state.json",
+             "masks.safetensors"):
     (folder / name).write_bytes(b"not for others")
 push_folder(folder, "tester/folder", message="second")
 """
