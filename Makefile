@@ -1,4 +1,4 @@
-# make quickstart | test | test-long | lint | clean. Nothing has to be installed first but make and Python 3.11 or later:
+# make quickstart | test | test-long | lint | cards | clean. Nothing has to be installed first but make and Python 3.11 or later:
 # the first target that runs builds the environment, and only a change of pyproject.toml or constraints.txt renews it.
 
 VENV ?= .venv
@@ -13,7 +13,7 @@ TEST_ENV := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 HF_HUB_O
 COUNT_CORES := import os; print(min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()))
 
 .DEFAULT_GOAL := help
-.PHONY: help env quickstart test test-long lint clean
+.PHONY: help env quickstart test test-long lint cards clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,9 @@ lint: $(STAMP) ## ruff (rules and format) and mypy
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+
+cards: $(STAMP) ## write model_cards/ anew from the results under recipes/*/results/
+	@HF_HUB_OFFLINE=1 $(PY) scripts/make_model_cards.py
 
 clean: ## remove the environment and every cache
 	@if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi

@@ -13,12 +13,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hfmeta.algorithms import Algorithm, Anil, Cmaml, Maml, MamlPlusPlus, MetaSgd
+    from hfmeta.algorithms import (
+        Algorithm,
+        Anil,
+        Cmaml,
+        Hsml,
+        ImplicitMaml,
+        LstmMetaLearner,
+        Maml,
+        MamlPlusPlus,
+        MetaSgd,
+        Reptile,
+    )
     from hfmeta.config import MetaConfig
     from hfmeta.episodes import EpisodeDataset, FixedEpisodes
     from hfmeta.inner.errors import HfmetaError
     from hfmeta.learner import MetaLearner
-    from hfmeta.trainer import CmamlTrainer, MamlTrainer, MetaTrainer
+    from hfmeta.trainer import CmamlTrainer, HsmlTrainer, LstmTrainer, MamlTrainer, MetaTrainer
 
 __version__ = "0.1.0"
 
@@ -30,6 +41,11 @@ __all__ = [
     "EpisodeDataset",
     "FixedEpisodes",
     "HfmetaError",
+    "Hsml",
+    "HsmlTrainer",
+    "ImplicitMaml",
+    "LstmMetaLearner",
+    "LstmTrainer",
     "Maml",
     "MamlPlusPlus",
     "MamlTrainer",
@@ -37,15 +53,27 @@ __all__ = [
     "MetaLearner",
     "MetaSgd",
     "MetaTrainer",
+    "Reptile",
 ]
 
 _HOMES = {
-    "hfmeta.algorithms": ("Algorithm", "Anil", "Cmaml", "Maml", "MamlPlusPlus", "MetaSgd"),
+    "hfmeta.algorithms": (
+        "Algorithm",
+        "Anil",
+        "Cmaml",
+        "Hsml",
+        "ImplicitMaml",
+        "LstmMetaLearner",
+        "Maml",
+        "MamlPlusPlus",
+        "MetaSgd",
+        "Reptile",
+    ),
     "hfmeta.config": ("MetaConfig",),
     "hfmeta.episodes": ("EpisodeDataset", "FixedEpisodes"),
     "hfmeta.inner.errors": ("HfmetaError",),
     "hfmeta.learner": ("MetaLearner",),
-    "hfmeta.trainer": ("CmamlTrainer", "MamlTrainer", "MetaTrainer"),
+    "hfmeta.trainer": ("CmamlTrainer", "HsmlTrainer", "LstmTrainer", "MamlTrainer", "MetaTrainer"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The command line: train, evaluate, adapt, list, report. Reads words, prints tables; the work is in the recipe room.
+"""The command line: train, evaluate, adapt, push, list, report. Reads words, prints tables; the work is in the recipe room.
 
 Exit status 0: done; 1: the run failed; 2: bad input, told in one message, nothing written.
 
@@ -78,6 +78,9 @@ def evaluate(
     overrides: Overrides = None,
     episodes: Annotated[int | None, typer.Option(min=1, help="Number of test tasks; the recipe's by default.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the test tasks; the recipe's by default.")] = None,
+    ensemble: Annotated[
+        int | None, typer.Option(min=1, help="Test the N best checkpoints of a run together, by their mean logits.")
+    ] = None,
     json: Json = None,
 ) -> None:
     """Test a saved learner on fixed tasks of its recipe; nothing is written unless --json is given."""
@@ -85,7 +88,7 @@ def evaluate(
         from hfmeta.recipe.evaluating import evaluate_checkpoint
 
         _hide_loading_bars()
-        _show(evaluate_checkpoint(checkpoint, overrides or [], episodes=episodes, seed=seed), json)
+        _show(evaluate_checkpoint(checkpoint, overrides or [], episodes=episodes, seed=seed, ensemble=ensemble), json)
 
 
 @app.command()
@@ -96,13 +99,17 @@ def adapt(
     ],
     output: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write; must be absent or empty.")],
     steps: Annotated[int | None, typer.Option(min=0, help="Inner steps; the learner's own number by default.")] = None,
+    revision: Annotated[str | None, typer.Option(metavar="NAME", help="Branch, tag or commit on the hub.")] = None,
+    subfolder: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Where in the repository the learner is.")
+    ] = None,
 ) -> None:
     """Adapt a saved learner to a file of examples and save a stock model (or PEFT adapter) that needs no hfmeta."""
     with _refusals():
         from hfmeta.recipe.adapting import adapt_checkpoint
 
         _hide_loading_bars()
-        done = adapt_checkpoint(checkpoint, support, output, steps=steps)
+        done = adapt_checkpoint(checkpoint, support, output, steps=steps, revision=revision, subfolder=subfolder)
         classes = "" if done["classes"] is None else f", {len(done['classes'])} classes: {', '.join(done['classes'])}"
         Console().print(
             f"Adapted to {done['rows']} rows in {done['steps']} inner steps{classes}.\n"
@@ -110,6 +117,44 @@ def adapt(
             soft_wrap=True,
             markup=False,
         )
+
+
+@app.command()
+def push(
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="A learner, an adapted model, a private adapter, or several in adapters/."),
+    ],
+    repository: Annotated[str, typer.Argument(metavar="REPO_ID", help="owner/name, or name for your own.")],
+    private: Annotated[
+        bool | None,
+        typer.Option(
+            "--private/--public",
+            help="Who may read a new repository; private adapters go to a private one, the rest as your account has it.",
+            show_default=False,
+        ),
+    ] = None,
+    revision: Annotated[str | None, typer.Option(metavar="BRANCH", help="Branch, made if need be; else main.")] = None,
+    with_ids: Annotated[
+        bool, typer.Option("--with-ids", help="Name private adapters after their tasks, which else nobody can tell.")
+    ] = False,
+    json: Json = None,
+) -> None:
+    """Upload a folder to the hub in one commit: only what others may have of it."""
+    with _refusals():
+        from hfmeta.publishing.contents import contents_of
+        from hfmeta.publishing.hub import PushError, push_contents
+
+        contents = contents_of(folder.expanduser(), with_ids)
+        try:
+            commit = push_contents(contents, repository, private, revision=revision)
+        except PushError as error:
+            typer.echo(f"hfmeta: {error}", err=True)
+            raise typer.Exit(1) from None
+    Console().print(
+        f"Uploaded a {contents.kind}, {len(contents.files)} files: {commit.commit_url}", soft_wrap=True, markup=False
+    )
+    _write(json, {"kind": contents.kind, "commit": commit.oid, "url": commit.commit_url, "members": contents.members})
 
 
 @app.command("list")

@@ -19,15 +19,16 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from hfmeta.algorithms import Algorithm, Cmaml, Maml
+from hfmeta.algorithms import Algorithm, Cmaml, Hsml, LstmMetaLearner, Maml
 from hfmeta.config import MetaConfig
 from hfmeta.episodes import Encoder, EpisodeDataset, EpisodeSampler, collate_episodes
 from hfmeta.inner.errors import HfmetaError
-from hfmeta.learner import MetaLearner
+from hfmeta.learner import MetaLearner, check_clusters
+from hfmeta.learner.gates import GateMeter
 from hfmeta.metrics import adaptation_gain, mean_ci95
 from hfmeta.models import task_type_of
 from hfmeta.phases import Phases
-from hfmeta.publishing import load_weights_into, push_folder
+from hfmeta.publishing import check_run, load_weights_into, push_run, sealing, whole_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -92,9 +93,11 @@ class MetaTrainer(Trainer):
             **others,
         )
         self.learner = learner
+        self.gates = GateMeter(learner.rule)
         if learner.private is not None:
             self.add_callback(Phases(self))
-        _say_what_runs(learner)
+        _say_what_runs(learner, self.args)
+        check_clusters(learner, len(getattr(train_dataset, "task_names", ())))
 
     # ---- data ---------------------------------------------------------------------------------------------------------
 
@@ -140,7 +143,7 @@ class MetaTrainer(Trainer):
         loss = scores["loss"][:, -1].mean()
         if prediction_loss_only:
             return loss, None, None
-        labels = {"labels": inputs["query"]["labels"]}
+        labels = _answers(inputs["query"]["labels"])
         if isinstance(inputs.get("task"), Tensor):
             labels["task"] = inputs["task"]
         return loss, {name: value.float() for name, value in scores.items()}, labels
@@ -162,10 +165,28 @@ class MetaTrainer(Trainer):
         }
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log what the Trainer logs, and with training losses the learned inner rates and the number of skipped tasks."""
-        super().log({**logs, **self.learner.summary()} if "loss" in logs else logs, start_time)
+        """Log what the Trainer logs, and with training losses the learned rates or gates and the number of skipped tasks."""
+        more = {**self.learner.summary(), **self.gates.read()} if "loss" in logs else {}
+        super().log({**logs, **more}, start_time)
 
     # ---- files --------------------------------------------------------------------------------------------------------
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
+        """As the Trainer's; checkpoints that are damaged or half-written are named and passed over, or refused."""
+        return super().train(whole_checkpoint(resume_from_checkpoint, str(self.args.output_dir)), *args, **kwargs)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As the Trainer's; what was saved at the end is opened again and compared on one episode."""
+        super().save_model(output_dir, True)
+        if not _internal_call:
+            check_run(self, Path(output_dir or str(self.args.output_dir)))
+            if self.args.push_to_hub:
+                self.push_to_hub(commit_message="Model save")
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """As the Trainer's, with checksums."""
+        with sealing(self, Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"):
+            super()._save_checkpoint(model, trial)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         if self.args.should_save:
@@ -189,25 +210,12 @@ class MetaTrainer(Trainer):
     ) -> Any:
         """Save the learner and upload its folder; the Trainer's resume files stay here."""
         self.save_model(_internal_call=True)
-        if not self.is_world_process_zero():
-            return None
-        folder = Path(str(self.args.output_dir))
-        private = self.args.hub_private_repo if private is None else private
-        return push_folder(
-            folder,
-            self.hub_model_id or self.args.hub_model_id or folder.resolve().name,
-            private,
-            token or self.args.hub_token,
-            message=commit_message,
-            revision=revision or self.args.hub_revision,
-        )
+        return push_run(self, Path(str(self.args.output_dir)), commit_message, private, token, revision)
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         """As the Trainer's (`push_to_hub=True`), but of the published files alone: no training_args.bin, no resume files."""
-        if self.is_world_process_zero() and self.args.hub_strategy != "end":
-            name = self.hub_model_id or self.args.hub_model_id or Path(str(self.args.output_dir)).resolve().name
-            message = f"Training in progress, step {self.state.global_step}"
-            push_folder(Path(checkpoint_folder), name, self.args.hub_private_repo, self.args.hub_token, message=message)
+        if self.args.hub_strategy != "end":
+            push_run(self, Path(checkpoint_folder), f"Training in progress, step {self.state.global_step}")
 
 
 class MamlTrainer(MetaTrainer):
@@ -228,6 +236,24 @@ class CmamlTrainer(MetaTrainer):
         super().__init__(model, args, **others)
 
 
+class HsmlTrainer(MetaTrainer):
+    """MetaTrainer whose algorithm is HSML unless another is given."""
+
+    def __init__(self, model: Any, args: TrainingArguments | None = None, **others: Any):
+        if not isinstance(model, MetaLearner) and others.get("algorithm") is None:
+            others["algorithm"] = Hsml()
+        super().__init__(model, args, **others)
+
+
+class LstmTrainer(MetaTrainer):
+    """MetaTrainer whose algorithm is the LSTM meta-learner unless another is given."""
+
+    def __init__(self, model: Any, args: TrainingArguments | None = None, **others: Any):
+        if not isinstance(model, MetaLearner) and others.get("algorithm") is None:
+            others["algorithm"] = LstmMetaLearner()
+        super().__init__(model, args, **others)
+
+
 class _Progress(TrainerCallback):
     """Tells the learner which share of the run is done: a function of the global step alone, so that a resumed run agrees."""
 
@@ -238,6 +264,13 @@ class _Progress(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self.learner.progress = state.global_step / max(1, state.max_steps)
+
+
+def _answers(labels: Tensor) -> dict[str, Tensor]:
+    """What `compute_metrics` gets of query sets: their labels; of token labels `[T, Q, L]`, which do not stack, the number `[T]`."""
+    if labels.dim() == 3 and not labels.is_floating_point():
+        return {"target_tokens": (labels != -100).flatten(1).sum(1)}
+    return {"labels": labels}
 
 
 def task_metrics(prediction: EvalPrediction) -> dict[str, float]:
@@ -294,7 +327,7 @@ def _encoder(datasets: list[Any], task_type: str | None) -> Encoder | None:
     return next((d.encoder for d in datasets if getattr(d, "encoder", None) is not None), None)
 
 
-def _say_what_runs(learner: MetaLearner) -> None:
+def _say_what_runs(learner: MetaLearner, args: TrainingArguments) -> None:
     theta = learner.moving.theta(learner.model)
     trained = sum(value.numel() for value in learner.parameters() if value.requires_grad)
     logger.info(
@@ -303,6 +336,14 @@ def _say_what_runs(learner: MetaLearner) -> None:
         len(theta),
         sum(value.numel() for value in theta.values()),
         trained,
-        "exact" if learner.algorithm.order == 2 else "first order",
+        learner.algorithm.meta_gradient.replace("_", " "),
         learner.algorithm.steps_backward,
+    )
+    # Launchers may start fewer processes than they were asked for, silently.
+    logger.info(
+        "%d tasks an outer step: %d in each of %d process(es), accumulated %d time(s).",
+        args.train_batch_size * args.world_size * args.gradient_accumulation_steps,
+        args.train_batch_size,
+        args.world_size,
+        args.gradient_accumulation_steps,
     )

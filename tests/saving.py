@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hfmeta import Anil, Maml, MetaLearner, MetaSgd
+from hfmeta import Anil, Hsml, Maml, MetaLearner, MetaSgd
 from tiny import random_batch, tiny_bert, tiny_conv4, tiny_gpt2, tiny_mlp, tiny_t5, tiny_tokenizer, tiny_vit, with_lora
 
 TEXT, IMAGE, CAUSAL, SEQ2SEQ, NUMBERS = (
@@ -31,6 +31,14 @@ LEARNERS = {
     "gpt2": (CAUSAL, tiny_gpt2, Maml(inner_lr=0.1, order=1)),
     "gpt2-lora": (CAUSAL, lambda: with_lora(tiny_gpt2()), Maml(inner_lr=0.1, rates="tensor")),
     "t5": (SEQ2SEQ, tiny_t5, Maml(inner_lr=0.1, order=1)),
+    # Without the reconstruction, which training adds to the loss and evaluation does not.
+    "hsml-mlp": (NUMBERS, tiny_mlp, Hsml(inner_lr=0.1, size=4, xi=0.0)),
+    "hsml-conv4": (IMAGE, tiny_conv4, Hsml(inner_lr=0.1, size=4, tree=[], xi=0.0)),
+    "hsml-lora": (
+        TEXT,
+        lambda: with_lora(tiny_bert()),
+        Hsml(inner_lr=0.1, size=4, gate="rank", gate_scale=2.0, embedding="mean", xi=0.0),
+    ),
     "t5-lora": (SEQ2SEQ, lambda: with_lora(tiny_t5()), Maml(inner_lr=0.1)),
 }
 

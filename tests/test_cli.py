@@ -18,7 +18,7 @@ import hfmeta.recipe.running
 from hfmeta.cli import app
 from tiny_recipes import save_tiny_bert, text_recipe, write_recipe, write_sentences
 
-COMMANDS = ("train", "evaluate", "adapt", "list", "report")
+COMMANDS = ("train", "evaluate", "adapt", "push", "list", "report")
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +71,9 @@ def test_help_is_complete():
     said = run("train", "--help").stdout
     assert all(word in said for word in ("RECIPE", "--resume", "--json", "section.key=value", "~section.key"))
     said = run("adapt", "--help").stdout
-    assert all(word in said for word in ("CHECKPOINT", "--support", "--output", "--steps", ".parquet"))
+    assert all(word in said for word in ("CHECKPOINT", "--support", "--output", "--steps", ".parquet", "--revision"))
+    said = run("push", "--help").stdout
+    assert all(word in said for word in ("DIR", "REPO_ID", "--private", "--public", "--with-ids", "--json"))
 
 
 def test_train_shows_a_table_and_writes_its_results(trained):

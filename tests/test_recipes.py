@@ -9,24 +9,28 @@ import pytest
 import yaml
 
 from hfmeta.recipe import parse_recipe, run_recipe
+from photographs import write_divided, write_mini_imagenet
 from tiny_dialogues import write_mojitalk, write_synthetic
 from tiny_recipes import save_tiny_bert, save_tiny_t5, write_intents, write_omniglot
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
-COUNT = 37
+COUNT = 76
 NAMES = [str(path.relative_to(ROOT)) for path in RECIPES]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Intents, Omniglot and personas in their layouts, made up, a tiny BERT and a tiny T5."""
+    """Intents, Omniglot, photographs and personas in their layouts, made up, a tiny BERT and a tiny T5."""
     room = tmp_path_factory.mktemp("data")
     write_omniglot(write_intents(room, classes=14, each=12))
     save_tiny_bert(room / "bert")
     save_tiny_t5(room / "t5")
     write_synthetic(room / "synthetic_persona_chat", users=10, rounds=3)
     write_mojitalk(room / "mojitalk")
+    write_mini_imagenet(room, each=6, classes=dict.fromkeys(("train", "val", "test"), 5))
+    for name in ("CUB_Bird", "DTD_Texture", "FGVC_Aircraft", "FGVCx_Fungi"):
+        write_divided(room / name, each=2, classes=dict.fromkeys(("train", "val", "test"), 5))
     return room
 
 
@@ -38,9 +42,11 @@ def substitutes(path: Path, room: Path, output: Path) -> list[str]:
         *("training.eval_steps=1", "training.save_steps=1", "training.disable_tqdm=true"),
         *("data.train_tasks=2", "data.valid_tasks=2", "data.test_tasks=2", f"training.output_dir={output}"),
     ]
+    if tree["data"].get("valid_tasks") == 0:
+        words.remove("data.valid_tasks=2")
     if "warmup_steps" in tree["training"]:
         words.append("training.warmup_steps=0")
-    if tree["data"]["corpus"] == "sinusoid":
+    if tree["data"]["corpus"] in ("sinusoid", "function_families"):
         words += ["model.config.hidden_sizes=[4]", "data.test_query=3"]
         words.append("baselines=[{pretrained: {inner_lr: [0.01, 0.02], iterations: 2}}]")
     elif tree["data"]["corpus"] == "synthetic_persona_chat":
@@ -51,7 +57,16 @@ def substitutes(path: Path, room: Path, output: Path) -> list[str]:
         words += [f"data.root={room / 'mojitalk'}", "data.max_support_rows=4", "data.max_query_rows=2"]
         words += ["data.emoji_counts={train: 4, valid: 2, test: 2}", *persona_model(tree["model"]["name"], room)]
     elif tree["data"]["corpus"] == "omniglot":
-        words += ["model.config.num_filters=2", f"data.root={room}"]
+        words += [
+            "model.config.num_filters=2",
+            f"data.root={room}",
+            "data.k_shot=1",
+            "data.query=1",
+            "data.test_query=1",
+        ]
+        words += ["data.train_k_shot=1"] if "train_k_shot" in tree["data"] else []
+    elif tree["data"]["corpus"] in ("mini_imagenet", "fine_grained"):
+        words += ["model.config.num_filters=2", f"data.root={room}", "data.query=1", "data.test_query=1"]
     else:
         words += [f"model.name={room / 'bert'}", "data.query=1", "data.test_query=2"]
         words += [] if tree["data"]["corpus"] == "clinc150_quickstart" else [f"data.root={room}"]
@@ -77,7 +92,7 @@ def test_it_parses_as_it_stands(path, data, monkeypatch):
     monkeypatch.setattr("hfmeta.recipe.checks.resolve_name", lambda name: name)
     recipe = parse_recipe(path)
     assert Path(recipe.training["output_dir"]).is_relative_to("out" / path.parent.relative_to(ROOT / "recipes"))
-    assert recipe.training["optim"] == "adamw_torch"
+    assert recipe.training["optim"] == ("sgd" if recipe.algorithm_name == "reptile" else "adamw_torch")
     assert recipe.data.test_tasks >= (40 if recipe.data.corpus == "mojitalk" else 100), "8 emoji in five folds are 40"
 
 

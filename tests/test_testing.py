@@ -9,7 +9,19 @@ import pytest
 import torch
 from torch import nn
 
-from hfmeta.algorithms import Algorithm, Anil, Cmaml, Maml, MamlPlusPlus, MetaSgd, list_algorithms
+from hfmeta.algorithms import (
+    Algorithm,
+    Anil,
+    Cmaml,
+    Hsml,
+    ImplicitMaml,
+    LstmMetaLearner,
+    Maml,
+    MamlPlusPlus,
+    MetaSgd,
+    Reptile,
+    list_algorithms,
+)
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.testing import MODELS, ConformanceError, check_algorithm
 from hfmeta.testing.cases import Case
@@ -24,7 +36,16 @@ OURS = [
     (Maml, {"inner_lr": 0.1, "head": "zero", "inner_clip": 0.5, "inner_l1": 0.01}),
     (Anil, {"inner_lr": 0.1, "rates": "tensor"}),
     (MetaSgd, {"inner_lr": 0.1}),
+    (LstmMetaLearner, {"inner_steps": 3}),
+    (LstmMetaLearner, {"inner_steps": 2, "order": 2, "head": "prototype", "gradient_divisor": 5}),
     (MamlPlusPlus, {"inner_steps": 3}),
+    (Hsml, {"inner_lr": 0.1, "size": 6, "encoder_size": 5}),
+    (Hsml, {"inner_lr": 0.1, "size": 6, "encoder_size": 5, "embedding": "mean", "tree": [], "gate": "tensor"}),
+    (MamlPlusPlus, {"inner_steps": 3, "per_step": "bias"}),
+    (Reptile, {"inner_batch_size": 4}),
+    (Reptile, {"optimiser": "sgd", "inner_lr": 0.1, "head": "zero"}),
+    (ImplicitMaml, {"inner_lr": 0.1}),
+    (ImplicitMaml, {"inner_lr": 0.1, "proximal": "last", "test_lam": 0.0, "damping": 0.1, "head": "prototype"}),
 ]
 
 
@@ -38,7 +59,7 @@ def test_our_algorithms_keep_every_promise(cls, options):
         said = [line for line in report.kept if line.startswith(f"{model}: ")]
         assert len(said) >= 6, said
         exact = [line for line in said if "finite differences" in line]
-        assert len(exact) == (options.get("order", 2) == 2 and model != "gpt2")
+        assert len(exact) == (cls(**options).meta_gradient == "exact" and model != "gpt2")
     assert {"bert", "bert-lora"} <= models
     assert "promises kept" in str(report)
 

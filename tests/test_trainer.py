@@ -117,7 +117,14 @@ def test_checkpoints_are_learner_folders_and_hold_no_pickles_of_ours(tmp_path):
     trainer.train()
     folder = tmp_path / "run" / "checkpoint-2"
     mine = {path.name for path in folder.iterdir()}
-    resume = {"optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "training_args.bin"}
+    resume = {
+        "optimizer.pt",
+        "scheduler.pt",
+        "rng_state.pth",
+        "trainer_state.json",
+        "training_args.bin",
+        "checksums.json",
+    }
     assert mine - resume == {
         "config.json",
         "model.safetensors",
@@ -272,3 +279,10 @@ def test_fixed_episodes_evaluate(tmp_path):
     trainer = MamlTrainer(tiny_mlp(), config(tmp_path), eval_dataset={"near": fixed, "far": fixed})
     found = trainer.evaluate()
     assert found["eval_near_tasks"] == found["eval_far_tasks"] == 5
+
+
+def test_what_runs_is_said(tmp_path, caplog):
+    with caplog.at_level("INFO", logger="hfmeta.trainer"):
+        line_trainer(tmp_path, gradient_accumulation_steps=2)
+    assert "meta-gradient exact" in caplog.text
+    assert "8 tasks an outer step: 4 in each of 1 process(es), accumulated 2 time(s)" in caplog.text

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import yaml
 from PIL import Image
 
+from hfmeta.corpora.omniglot import MINIMAL
 from tiny import WORDS, tiny_bert, tiny_t5, tiny_tokenizer
 
 SINUSOID: dict[str, Any] = {
@@ -109,7 +110,8 @@ def write_intents(root: Path, classes: int = 14, each: int = 12) -> Path:
 
 
 def write_omniglot(root: Path, characters: int = 1623, drawers: int = 2) -> Path:
-    """`omniglot/omniglot.parquet` with as many characters as the real one, few drawings each, 12 x 12 pixels."""
+    """`omniglot/omniglot.parquet` with as many characters as the real one, few drawings each, 12 x 12 pixels, alphabets of 40."""
+    names = dict(enumerate(sorted({name for alphabets in MINIMAL.values() for name in alphabets})))
     rng = np.random.default_rng(0)
     drawings = []
     for _ in range(50):
@@ -119,7 +121,7 @@ def write_omniglot(root: Path, characters: int = 1623, drawers: int = 2) -> Path
     rows = [
         {
             "image": {"bytes": drawings[(character + drawer) % len(drawings)], "path": "drawing.png"},
-            "alphabet": f"alphabet_{character // 40}_{character < 964}",
+            "alphabet": names.get(character // 40, f"alphabet_{character // 40}_{character < 964}"),
             "character": f"character_{character}",
             "drawer": drawer + 1,
             "part": "background" if character < 964 else "evaluation",

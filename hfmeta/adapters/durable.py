@@ -1,7 +1,7 @@
 """Files that survive a crash at any instant: whole or absent under their name, and erased when they go.
 
 Every step goes through `os`, so that a test can stop the process at each of them. Not here: several files that belong together
-(hfmeta.publishing.files).
+(together.py).
 """
 
 from __future__ import annotations

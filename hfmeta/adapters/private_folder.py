@@ -7,15 +7,16 @@ one that a Seq2SPG has inside, which the adapter then stands in for. Not here: w
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from peft import LoraConfig, PeftModel, get_peft_model_state_dict
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from hfmeta.adapters.durable import write_file
+from hfmeta.adapters.checksums import checksums
 from hfmeta.adapters.ids import nearest
 from hfmeta.adapters.lora import TASK_TYPES
 from hfmeta.adapters.private_mlp.config import WEIGHTS_FILE, PrivateMlpConfig
@@ -23,9 +24,14 @@ from hfmeta.adapters.private_mlp.layer import CONTAINER
 from hfmeta.adapters.private_mlp.sparse import pack_sparse
 from hfmeta.adapters.private_mlp.tuner import PEFT_PREFIX
 from hfmeta.adapters.pruning import apply_masks
-from hfmeta.adapters.rank_private import save_rank_private
+from hfmeta.adapters.rank_private import CONFIG_FILE, write_rank_private
+from hfmeta.adapters.together import written_together
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.models.private_mlp import PrivateMlp
+
+ABOUT = "hfmeta_adapter.json"
+"""Beside the adapter: whose it is, on which base, and the checksum of its weights. Stock PEFT does not look at it."""
+FORMAT = 1
 
 
 def save_private_adapter(
@@ -47,7 +53,7 @@ def save_private_adapter(
         masks: what of them counts, bool, of their shapes; None: all, and exact zeros of a private MLP are not stored.
         task_type: of a model that is no PEFT model, kept with the adapter.
         base: what to call the base model; None: what PEFT knows.
-        learner: identity and revision of the learner, which PRIVATE_MLP checks when it is loaded.
+        learner: identity and revision of the learner, which are checked when the adapter is loaded.
 
     Returns:
         the folder.
@@ -60,21 +66,50 @@ def save_private_adapter(
         if name not in known or known[name].shape != value.shape:
             found = f"has shape {tuple(value.shape)}" if name in known else "is no tensor of the model"
             raise HfmetaError(f"the private value {name!r} {found}.{nearest(name, known)}")
-    values = apply_masks(values, masks or {})
-    if isinstance(model, PeftModel) and isinstance(model.peft_config[model.active_adapter], LoraConfig):
-        return save_rank_private(model, masks or {}, folder, base=base, values=values)
+    values, target = apply_masks(values, masks or {}), Path(folder)
+    with written_together(target, last=CONFIG_FILE) as temporary:
+        if isinstance(model, PeftModel) and isinstance(model.peft_config[model.active_adapter], LoraConfig):
+            write_rank_private(model, masks or {}, temporary, base=base, values=values)
+        else:
+            _write_private_mlp(model, values, temporary, task_type, base, learner)
+        _write_about(model, temporary, learner)
+    return target
+
+
+def _write_private_mlp(
+    model: nn.Module,
+    values: Mapping[str, Tensor],
+    folder: Path,
+    task_type: str | None,
+    base: str | None,
+    learner: tuple[str | None, str | None],
+) -> None:
+    """The files of a PRIVATE_MLP, in sparse storage."""
     config, tensors = (
         _of_adapter(model, values) if isinstance(model, PeftModel) else _of_inner(model, values, task_type)
     )
     config.base_model_name_or_path = base or config.base_model_name_or_path
     config.base_learner, config.base_learner_revision = learner
     config.sparse = config.inference_mode = True
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
     stored = {name: value.detach().cpu().contiguous().clone() for name, value in pack_sparse(tensors).items()}
-    write_file(target / WEIGHTS_FILE, save(stored, metadata={"format": "pt"}))
-    config.save_pretrained(str(target))  # last: a reader looks for it first
-    return target
+    save_file(stored, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    config.save_pretrained(str(folder))
+
+
+def _write_about(model: nn.Module, folder: Path, learner: tuple[str | None, str | None]) -> None:
+    """Whose adapter it is, as JSON; base name and revision as far as they are known, and no path of this machine."""
+    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    named = config["base_model_name_or_path"]
+    if named and Path(named).is_absolute():
+        named = config["base_model_name_or_path"] = None
+        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
+    content = {
+        "format": FORMAT,
+        "learner": dict(zip(("name", "revision"), learner, strict=True)),
+        "base": {"name": named, "revision": getattr(getattr(model, "config", None), "_commit_hash", None)},
+        "files": checksums(folder, [folder / WEIGHTS_FILE]),
+    }
+    (folder / ABOUT).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _of_adapter(model: PeftModel, values: Mapping[str, Tensor]) -> tuple[PrivateMlpConfig, dict[str, Tensor]]:

@@ -17,16 +17,16 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
-from hfmeta.adapters.durable import write_file
 from hfmeta.adapters.ids import nearest
 from hfmeta.adapters.pruning.structure import RankPair, find_rank_pairs
+from hfmeta.adapters.together import written_together
 from hfmeta.inner.errors import HfmetaError
 
 PEFT_PREFIX = "base_model.model."
-WEIGHTS_FILE = "adapter_model.safetensors"
+WEIGHTS_FILE, CONFIG_FILE = "adapter_model.safetensors", "adapter_config.json"
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,22 @@ def save_rank_private(
         HfmetaError: no LoRA, a name that is none of its tensors, a mask of another size, nothing kept, or a LoRA whose
             pruned ranks still count (biases in B) or that does not stand on modules (target_parameters).
     """
+    target = Path(folder)
+    with written_together(target, last=CONFIG_FILE) as temporary:
+        write_rank_private(model, structure, temporary, adapter=adapter, base=base, values=values)
+    return target
+
+
+def write_rank_private(
+    model: PeftModel,
+    structure: Mapping[str, Tensor],
+    folder: Path,
+    *,
+    adapter: str | None = None,
+    base: str | None = None,
+    values: Mapping[str, Tensor] | None = None,
+) -> None:
+    """As `save_rank_private`, into a folder that is there and that nobody reads yet."""
     name = _adapter_of(model, adapter)
     config = model.peft_config[name]
     assert isinstance(config, LoraConfig)
@@ -108,14 +124,11 @@ def save_rank_private(
         for key, value in tensors.items()
         if key.removeprefix(PEFT_PREFIX).partition(".lora_")[0] not in gone
     }
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    write_file(target / WEIGHTS_FILE, save(tensors, metadata={"format": "pt"}))
+    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     written = _config_of(config, thinned, [key for key, _ in model.get_base_model().named_modules()])
     stock: Any = model.get_base_model()
     written.base_model_name_or_path = base or config.base_model_name_or_path or stock.name_or_path or None
-    written.save_pretrained(str(target))
-    return target
+    written.save_pretrained(str(folder))
 
 
 def _adapter_of(model: PeftModel, adapter: str | None) -> str:

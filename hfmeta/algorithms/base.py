@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.inner.inits import HEADS, HeadInit, Plain
+from hfmeta.inner.modes import GradientMode
 from hfmeta.inner.rules import Clip, Sgd, Shrink
 
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -35,6 +36,27 @@ class HeadNames:
     module: str
     weight: str
     bias: str | None
+
+
+@dataclass(frozen=True)
+class RowShape:
+    """What a row of a support set is, for inits that read whole rows; what the model does not tell is None.
+
+    Args:
+        kind: `classification`, `regression`, `causal-lm` or `tokens`.
+        name: of the model's main input.
+        size: numbers of an input that is a vector.
+        image: channels and side of an input that is an image.
+        labels: classes, or numbers to predict; None for language models.
+        features: width of the pooled features that the learner offers.
+    """
+
+    kind: str | None = None
+    name: str = ""
+    size: int | None = None
+    image: tuple[int, int] | None = None
+    labels: int | None = None
+    features: int | None = None
 
 
 @dataclass
@@ -128,8 +150,18 @@ class Algorithm:
         """
         return self.wrap(Sgd(theta, self.inner_lr))
 
-    def init(self, theta: dict[str, Tensor], head: HeadNames | None) -> nn.Module:
-        """Where tasks start; override to change it. `head` is None for models without a linear head."""
+    def init(self, theta: dict[str, Tensor], head: HeadNames | None, rows: RowShape | None = None) -> nn.Module:
+        """Where tasks start; override to change it.
+
+        Args:
+            theta: the adapted tensors by name, without task dimension.
+            head: the linear head of a classification model; None for others.
+            rows: what a support row is, for inits that read whole rows.
+
+        Returns:
+            a module with `forward(theta, support, features) -> stacks [T, ...]`, or a `Start` of these and a further outer loss;
+            its parameters are learned by the outer loop.
+        """
         if self.head == "shared":
             return Plain()
         if head is None or head.weight not in theta:
@@ -149,6 +181,21 @@ class Algorithm:
         if self.inner_l1:
             rule = Shrink(rule, self.inner_lr * self.inner_l1)
         return rule if self.inner_clip is None else Clip(rule, self.inner_clip)
+
+    def gradient_mode(self, progress: float = 1.0, track: bool = False, training: bool = False) -> GradientMode:
+        """How the query loss reaches the start; override for another outer gradient than that of the inner steps.
+
+        Args:
+            progress: share of the outer run that is done.
+            track: whether an outer gradient is wanted.
+            training: False in evaluation and `adapt`.
+        """
+        return GradientMode(1 if progress < self.first_order_until else self.order, self.steps_backward, track)
+
+    @property
+    def meta_gradient(self) -> str:
+        """What the outer gradient is, for results and log: `exact` or `first_order`, or an algorithm's own word."""
+        return "exact" if self.order == 2 else "first_order"
 
     @property
     def has_private_networks(self) -> bool:
@@ -187,3 +234,28 @@ class Algorithm:
         if unknown:
             raise HfmetaError(f"{cls.__name__} has no option {', '.join(unknown)}. Options: {', '.join(known)}.")
         return cls(**dict(options))
+
+
+def refuse_options_of_the_path(algorithm: Algorithm, order: int) -> None:
+    """Refuse options that mean something only where the outer gradient goes back through the inner steps.
+
+    Args:
+        algorithm: one whose outer gradient depends on the end of the inner loop alone.
+        order: the one it has.
+
+    Raises:
+        HfmetaError: names every such option that is set.
+    """
+    plain = {"order": order, "backward": "auto", "query_loss": "last", "first_order_until": 0.0}
+    given = [
+        f"{name}={getattr(algorithm, name)!r}" for name, value in plain.items() if getattr(algorithm, name) != value
+    ]
+    if given:
+        raise HfmetaError(
+            f"{type(algorithm).__name__}: {', '.join(given)} says how the outer gradient goes through the inner steps, but here it "
+            "depends on their end alone. Leave it out, or use maml."
+        )
+    if algorithm.inner_steps < 1:
+        raise HfmetaError(
+            f"{type(algorithm).__name__}: inner_steps must be at least 1: its outer gradient comes from where the inner loop ends."
+        )

@@ -31,6 +31,8 @@ class Cmaml(Algorithm):
         pretrain_until: share of the run that is plain MAML.
         prune_steps: passes of fine-tuning before pruning, for training tasks.
         test_prune_steps: the same for new tasks (None: `prune_steps`).
+        prune_lr: rate of Adam on the private network in that fine-tuning; None: the inner rule, as in the paper. Where the gate lets
+            little gradient through, plain steps move private weights by less than L1 does, and all tasks prune alike.
         prune_l1: weight of the L1 norm of the private weights in that fine-tuning.
         prune_proximal: shrink by soft thresholding, which reaches zero, instead of adding L1 to the loss, which does not.
         reset_after_prune: new tasks adapt from the learned values, not from those fine-tuned for pruning.
@@ -45,6 +47,7 @@ class Cmaml(Algorithm):
     pretrain_until: float = 0.2
     prune_steps: int = 5
     test_prune_steps: int | None = 4
+    prune_lr: float | None = None
     prune_l1: float = 1e-3
     prune_proximal: bool = False
     reset_after_prune: bool = False
@@ -69,6 +72,8 @@ class Cmaml(Algorithm):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 0):
                 problems.append(f"{name} must be a whole number of at least 0, not {value!r}")
+        if self.prune_lr is not None and not 0 < self.prune_lr < float("inf"):
+            problems.append(f"prune_lr must be a positive number, not {self.prune_lr!r}")
         if self.prune_l1 < 0:
             problems.append(f"prune_l1 must be zero or more, not {self.prune_l1!r}")
         if problems:

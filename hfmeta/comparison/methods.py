@@ -19,7 +19,7 @@ class Method:
         recipe: the recipe that trains it, without folder and `.yaml`; methods of one recipe and equal overrides share a run.
         adapt: whether test tasks adapt; False: the trained model answers as it stands.
         overrides: of the recipe, for training and test.
-        start: the recipe whose run it starts from: its first checkpoint; None: drawn weights.
+        start: the recipe whose run it starts from: its last checkpoint; None: drawn weights.
     """
 
     name: str

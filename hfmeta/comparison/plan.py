@@ -40,7 +40,7 @@ class Plan:
         recipes: folder of the recipes.
         output: folder for runs (`models/`) and rows (`rows/`).
         overrides: `section.key=value` words for every recipe of the table, in training and test.
-        steps: outer steps of every run, in place of the recipes'; the run that others start from saves half-way.
+        steps: outer steps of every run, in place of the recipes'.
         from_scratch: methods with a start are trained from drawn weights instead.
     """
 
@@ -98,12 +98,7 @@ class Plan:
         """
         words = [*self.overrides, *method.overrides, f"training.seed={seed}"]
         if self.steps is not None:
-            half = max(1, self.steps // 2)
-            words += [
-                f"training.max_steps={self.steps}",
-                f"training.save_steps={half}",
-                "training.save_total_limit=null",
-            ]
+            words += [f"training.max_steps={self.steps}", f"training.save_steps={self.steps}"]
             words += ["training.eval_strategy=no", "training.load_best_model_at_end=false"]
         if method.start is not None:
             words.append(f"model.name={self._start(method, seed)}")
@@ -130,7 +125,7 @@ class Plan:
         return folder
 
     def _start(self, method: Method, seed: int) -> str:
-        """The weights that a method starts from: the first checkpoint of a run, or the name of its network."""
+        """The weights that a method starts from: the last checkpoint of a run, or the name of its network."""
         run = str(method.start)
         if self.from_scratch:
             own = str(read_yaml(self.recipe_of(method))["model"]["name"])
@@ -143,7 +138,7 @@ class Plan:
             raise HfmetaError(
                 f"{folder} has no checkpoint to start from: let its recipe save one (training.save_strategy=steps), or train it again."
             )
-        return str(min(found)[1])
+        return str(max(found)[1])
 
 
 def sizes_of(plan: Plan, method: Method, seed: int) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Omniglot: 1,623 handwritten characters of 20 drawings each, its two standard splits, rotations, and Lake's official 20 runs.
+"""Omniglot: 1,623 handwritten characters of 20 drawings each, its standard splits and rotations.
+
+Lake's official 20 runs are in `lake_runs.py`.
 
 Source: Lake, Salakhutdinov, Tenenbaum 2015, Human-level concept learning through probabilistic program induction.
 """
@@ -9,7 +11,6 @@ import hashlib
 import io
 import os
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from torch import Tensor
 
 from hfmeta.corpora.folders import corpus_path
 from hfmeta.episodes.errors import EpisodeError, listing, missing_columns, unknown_choice, whole_number
-from hfmeta.episodes.generators import Episode
 from hfmeta.episodes.splits import split_rows, split_tasks
 
 Pixels = npt.NDArray[np.uint8]
@@ -69,7 +69,7 @@ def load_omniglot(
     cached = _cache_folder(cache_dir) / f"omniglot-{size}-{hashlib.sha256(data).hexdigest()[:16]}.npy"
     pixels = _read_cache(cached, (table.num_rows, size, size))
     if pixels is None:
-        pixels = np.stack([_drawing(cell["bytes"], size) for cell in table["image"].to_pylist()])
+        pixels = np.stack([drawing_pixels(cell["bytes"], size) for cell in table["image"].to_pylist()])
         _write_cache(cached, pixels)
     return _as_dataset(pixels, table)
 
@@ -143,65 +143,17 @@ def rotate_classes(support: dict[str, Tensor], query: dict[str, Tensor], rng: np
             pixels[chosen] = torch.rot90(pixels[chosen], turn, dims=(-2, -1))
 
 
-def load_lake_runs(folder: str | os.PathLike[str], size: int = 28) -> list[Episode]:
-    """Return Lake's official one-shot trials as episodes: 20-way, 1 support drawing per class, 20 queries.
+def drawing_pixels(data: bytes, size: int) -> Pixels:
+    """Return a drawing (a 1-bit image file, ink 0) as uint8 `[size, size]` with ink 255.
 
     Args:
-        folder: the unpacked `all_runs`: `run01` to `run20`, each with `class_labels.txt`, `training/` and `test/`. Each line of
-            class_labels.txt names a test file and the training file of its class.
+        data: the file's content.
         size: pixels of a side.
 
-    Returns:
-        One episode per run, in order of its number: `pixel_values` float32 `[20, 1, size, size]`, `labels [20]`, task = run number.
-
     Raises:
-        EpisodeError: no runs, missing files, or a malformed line.
+        EpisodeError: Pillow is not installed.
+        OSError: no image file.
     """
-    base = Path(folder)
-    runs = sorted(p for p in base.glob("run[0-9][0-9]") if p.is_dir())
-    if not runs:
-        raise EpisodeError(
-            f"{os.fspath(folder)!r} has no folders run01 to run20; unpack all_runs.zip of python/one-shot-classification in "
-            "https://github.com/brendenlake/omniglot."
-        )
-    return [_run(base, run, size) for run in runs]
-
-
-def _run(base: Path, run: Path, size: int) -> Episode:
-    """Return one trial."""
-    listed = run / "class_labels.txt"
-    if not listed.is_file():
-        raise EpisodeError(f"{listed} is missing; every run has one.")
-    pairs = [line.split() for line in listed.read_text(encoding="utf-8").splitlines() if line.strip()]
-    if bad := [" ".join(pair) for pair in pairs if len(pair) != 2]:
-        raise EpisodeError(f"{listed} has the line {bad[0]!r}; a test file and a training file were expected.")
-    classes = sorted({training for _, training in pairs})
-    label = {training: number for number, training in enumerate(classes)}
-
-    def images(names: Iterable[str]) -> Tensor:
-        stacked = np.stack([_drawing(_file(base / name), size) for name in names])
-        return torch.from_numpy(stacked.astype(np.float32) / 255).unsqueeze(1)
-
-    return {
-        "support": {"pixel_values": images(classes), "labels": torch.arange(len(classes))},
-        "query": {
-            "pixel_values": images(test for test, _ in pairs),
-            "labels": torch.tensor([label[training] for _, training in pairs]),
-        },
-        "task": int(run.name[3:]),
-    }
-
-
-def _file(path: Path) -> bytes:
-    """Return the bytes of a drawing."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise EpisodeError(f"{path}, named by class_labels.txt, is missing.") from error
-
-
-def _drawing(data: bytes, size: int) -> Pixels:
-    """Return a drawing (1 bit, ink 0) as uint8 `[size, size]` with ink 255."""
     try:
         from PIL import Image, ImageOps
     except ImportError as error:

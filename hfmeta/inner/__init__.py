@@ -1,8 +1,8 @@
 """The mathematics of the inner loop; torch only."""
 
 from hfmeta.inner.errors import HfmetaError, NonFiniteLossError, UnusedParameterError
-from hfmeta.inner.gradients import GradientMode
 from hfmeta.inner.loop import inner_loop
+from hfmeta.inner.modes import GradientMode, Implicit
 from hfmeta.inner.types import Batch, Bound, Evaluation, Evaluator, Params, Rule
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Evaluator",
     "GradientMode",
     "HfmetaError",
+    "Implicit",
     "NonFiniteLossError",
     "Params",
     "Rule",

@@ -30,10 +30,11 @@ def additive_mask(attention_mask: Tensor, causal: bool, dtype: torch.dtype) -> T
         dtype: the dtype of the model's activations.
 
     Returns:
-        `[..., rows, 1, L, L]`, 0 where attention is allowed and the most negative finite number elsewhere.
+        `[..., rows, 1, 1, L]`, causal `[..., rows, 1, L, L]`: 0 where attention is allowed and the most negative finite number
+        elsewhere. The first serves queries of any number: an encoder's tokens, and a decoder's that look at them.
     """
     length = attention_mask.shape[-1]
-    allowed = attention_mask.bool()[..., None, None, :].expand(*attention_mask.shape[:-1], 1, length, length)
+    allowed = attention_mask.bool()[..., None, None, :]
     if causal:
         allowed = allowed & torch.ones(length, length, dtype=torch.bool, device=attention_mask.device).tril()
     return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill(~allowed, torch.finfo(dtype).min)

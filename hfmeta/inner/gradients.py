@@ -1,5 +1,7 @@
 """How an inner step is differentiated: exact or first order, with its graph kept or recomputed, or not at all.
 
+Here: the step. Which of these a run takes: modes.py; gradients that need only the end of the loop: endpoints.py.
+
 One step is one function, `take_step`; the modes differ only in what is detached and in who keeps the graph. First order (Finn et
 al. 2017, section 5.2) detaches the inner gradient and keeps the identity path from the start to the end, so that learned rates and
 the start itself still receive their gradients.
@@ -9,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,35 +19,8 @@ from torch.autograd.function import once_differentiable
 from torch.utils import _pytree as pytree
 
 from hfmeta.inner.attention import twice_differentiable
-from hfmeta.inner.errors import HfmetaError, NonFiniteLossError, UnusedParameterError
+from hfmeta.inner.errors import NonFiniteLossError, UnusedParameterError
 from hfmeta.inner.types import LossesOf, Params, Rule
-
-
-@dataclass(frozen=True)
-class GradientMode:
-    """How a query loss reaches the start of the inner loop.
-
-    Args:
-        order: 2 for the exact meta-gradient, 1 for first order.
-        backward: `"full"` keeps the graph of every inner step; `"recompute"` keeps only the values between steps and runs each
-            step again in the backward pass (about a third more time; memory grows by the adapted values alone).
-        track: False where no outer gradient is wanted (evaluation, adaptation): nothing is kept.
-    """
-
-    order: int = 2
-    backward: str = "full"
-    track: bool = True
-
-    def __post_init__(self) -> None:
-        if self.order not in (1, 2):
-            raise HfmetaError(f"order must be 1 (first order) or 2 (exact), not {self.order!r}.")
-        if self.backward not in ("full", "recompute"):
-            raise HfmetaError(f'backward must be "full" or "recompute", not {self.backward!r}.')
-
-    @property
-    def exact(self) -> bool:
-        """Whether inner gradients are themselves differentiated."""
-        return self.track and self.order == 2
 
 
 def take_step(
@@ -72,7 +46,7 @@ def take_step(
     with torch.enable_grad(), twice_differentiable(exact):
         losses = losses_of(probe, step)
         check_finite(losses, step)
-        grads = _gradients(losses, probe, create_graph=exact)
+        grads = gradients(losses, probe, create_graph=exact)
     if not exact:
         losses = losses.detach()
     return rule(params, grads, losses, state)
@@ -85,7 +59,17 @@ def check_finite(losses: Tensor, step: int) -> None:
         raise NonFiniteLossError((~finite).nonzero().flatten().tolist(), step)
 
 
-def _gradients(losses: Tensor, probe: Params, create_graph: bool) -> Params:
+def gradients(losses: Tensor, probe: Params, create_graph: bool) -> Params:
+    """Each task's gradient of its own loss.
+
+    Args:
+        losses: `[T]`.
+        probe: `[T, ...]` each.
+        create_graph: whether it will itself be differentiated.
+
+    Raises:
+        UnusedParameterError: an adapted tensor does not influence the losses.
+    """
     names, values = list(probe), list(probe.values())
     if not losses.requires_grad:
         raise UnusedParameterError(names)
@@ -122,7 +106,7 @@ class _StepCall:
         self.is_tensor = [isinstance(leaf, Tensor) for leaf in leaves]
         self.constants = [None if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         self.wants = [leaf.requires_grad for leaf in leaves if isinstance(leaf, Tensor)]
-        self.conditions = _Conditions()
+        self.conditions = Conditions()
         self.out_spec: Any = None
         self.out_is_tensor: list[bool] = []
         self.out_constants: list[Any] = []
@@ -146,8 +130,8 @@ def _rebuild(tensors: Sequence[Tensor], is_tensor: list[bool], constants: list[A
     return params, state
 
 
-class _Conditions:
-    """Random state and autocast at the time of the forward pass, so that the recomputation is of the same function."""
+class Conditions:
+    """Random state and autocast at the time of the forward pass, so that what runs again later is the same function."""
 
     def __init__(self) -> None:
         self.cpu = torch.get_rng_state()
@@ -159,6 +143,7 @@ class _Conditions:
         ]
 
     def restore(self) -> ExitStack:
+        """A context within which they are as they were."""
         stack = ExitStack()
         stack.enter_context(torch.random.fork_rng(enabled=True))
         torch.set_rng_state(self.cpu)

@@ -22,6 +22,13 @@ class Evaluation(NamedTuple):
     logits: Tensor | None
 
 
+class Start(NamedTuple):
+    """Where each task begins, `[T, ...]` by name, and `aux` `[T]`: a further outer loss in training, already weighted (None: none)."""
+
+    params: Params
+    aux: Tensor | None = None
+
+
 class Bound(Protocol):
     """An evaluator bound to one batch: parameters in, losses out; may be called once for every inner step.
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from hfmeta.adapters.pruning import Masks
-from hfmeta.inner import GradientMode, HfmetaError
+from hfmeta.inner import HfmetaError
 from hfmeta.learner.private import private_among
 from hfmeta.learner.speakers import with_speakers
+from hfmeta.learner.statistics import fix_statistics
 from hfmeta.learner.trajectory import Trajectory
 from hfmeta.publishing.identity import forget_identity
 
@@ -27,12 +28,13 @@ def adapted_model(learner: MetaLearner, rows: Any) -> Any:
     device = next(twin.model.parameters()).device
     batch = {name: value.unsqueeze(0).to(device) for name, value in support.items()}
     with torch.no_grad():
-        path = Trajectory(twin, with_speakers(twin.model, batch, None, known=False), None).values(
-            learner.algorithm.eval_steps, GradientMode(learner.algorithm.order, track=False)
-        )
-        *_, values = path
+        path = Trajectory(twin, with_speakers(twin.model, batch, None, known=False), None)
+        mode = learner.algorithm.gradient_mode()
+        *_, values = path.values(learner.algorithm.eval_steps, mode)
         for name, value in twin.moving.theta(twin.model).items():
             value.copy_(values[name][0])
+        if path.statistics:
+            fix_statistics(twin.model, {name: value[0] for name, value in path.statistics.items()})
     return twin.model.eval()
 
 
@@ -65,7 +67,7 @@ def private_values(learner: MetaLearner, rows: Any) -> tuple[dict[str, Tensor], 
     try:
         with torch.no_grad():
             path = Trajectory(learner, with_speakers(learner.model, batch, None, known=False), None)
-            mode = GradientMode(learner.algorithm.order, track=False)
+            mode = learner.algorithm.gradient_mode()
             *_, values = path.values(learner.algorithm.eval_steps, mode)
     finally:
         learner.train(was_training)
@@ -156,6 +158,12 @@ def _resize_head(learner: MetaLearner, model: Any, count: int) -> None:
         raise HfmetaError(
             f"the support rows have {count} classes, and the learner has learned a rate for each weight of its head of {trained}. "
             f'Give rows of {trained} classes, or train with rates="tensor".'
+        )
+    most = getattr(learner.init, "most_classes", None)
+    if most is not None and count > most:
+        raise HfmetaError(
+            f"the support rows have {count} classes, and the task embedding of this learner tells {most} apart. Give rows of at most "
+            f"{most} classes."
         )
     parent, _, leaf = head.module.rpartition(".")
     old: Any = model.get_submodule(head.module)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import Any
 
@@ -54,6 +55,26 @@ def _leaks(module: nn.Module, dropout: bool) -> bool:
     if not isinstance(module, nn.modules.batchnorm._BatchNorm) or not module.track_running_stats:
         return False
     return dropout or module.num_batches_tracked is None or int(module.num_batches_tracked) == 0
+
+
+def say_long_loop(algorithm: Algorithm, rule: nn.Module, steps: int) -> None:
+    """Say once in the log when a learned rule takes more inner steps than it was trained for, which is allowed.
+
+    Args:
+        algorithm: how many it was trained for.
+        rule: one that learns nothing is not spoken of.
+        steps: how many it takes (passes, with `inner_batch_size`).
+    """
+    if steps > algorithm.inner_steps > 0 and any(value.requires_grad for value in rule.parameters()):
+        _say_once(
+            f"{type(algorithm).__name__} learned its rule on {algorithm.inner_steps} inner steps and now takes {steps}: what it does "
+            "beyond them was never trained."
+        )
+
+
+@functools.cache
+def _say_once(sentence: str) -> None:
+    logger.warning(sentence)
 
 
 def differentiable_attention(model: Any, algorithm: Algorithm) -> None:

@@ -16,22 +16,21 @@ from torch import Tensor, nn
 
 from hfmeta.algorithms import Algorithm
 from hfmeta.episodes import Encoder
-from hfmeta.inner import Evaluation, GradientMode, HfmetaError, NonFiniteLossError
-from hfmeta.inner.evaluators import head_features
+from hfmeta.inner import Evaluation, NonFiniteLossError
+from hfmeta.inner.endpoints import difference_of
 from hfmeta.inner.gradients import check_finite
-from hfmeta.inner.inits import HeadInit
 from hfmeta.inner.losses import task_accuracies
 from hfmeta.inner.types import Batch, Bound, Evaluator
 from hfmeta.learner.adaptation import adapted_model
 from hfmeta.learner.checks import check_model, differentiable_attention
 from hfmeta.learner.evaluators import checked_evaluator
-from hfmeta.learner.moving import KINDS, what_moves
+from hfmeta.learner.moving import KINDS, known_task_type, what_moves
 from hfmeta.learner.part import Part
 from hfmeta.learner.private import PrivateNetworks, private_among
+from hfmeta.learner.rows import row_shape, support_features
 from hfmeta.learner.speakers import with_speakers
 from hfmeta.learner.trajectory import Trajectory
 from hfmeta.learner.weights import step_weights
-from hfmeta.models import mixes_rows, task_type_of
 
 if TYPE_CHECKING:
     from hfmeta.learner.serving import Serving
@@ -68,14 +67,15 @@ class MetaLearner(nn.Module):
         super().__init__()
         self.algorithm, self.processing_class = algorithm, processing_class
         self.info, self.dropout = dict(info or {}), dropout
-        self.task_type = _task_type(model, encoder)
+        self.task_type = known_task_type(model, encoder)
         self.moving = what_moves(model, algorithm.adapt, self.task_type)
         check_model(model, algorithm, self.moving, dropout)
         differentiable_attention(model, algorithm)
         self.model = model
         theta = self.moving.theta(model)
         self.rule: Any = algorithm.rule(theta)
-        self.init: Any = algorithm.init(theta, self.moving.head if self.kind == "classification" else None)
+        head = self.moving.head if self.kind == "classification" else None
+        self.init: Any = algorithm.init(theta, head, row_shape(model, self.moving, self.task_type))
         self.encoder = encoder
         self.private: PrivateNetworks | None = None
         """What each task owns of the model, for algorithms with private networks."""
@@ -97,7 +97,7 @@ class MetaLearner(nn.Module):
     def encoder(self, encoder: Encoder | None) -> None:
         """Give the learner another one."""
         self._encoder = encoder
-        if isinstance(self.init, HeadInit):
+        if getattr(self.init, "own_classes", None) is not None:
             labels = getattr(encoder, "labels", None)
             self.init.own_classes = labels is not None and labels.names is None
 
@@ -192,21 +192,28 @@ class MetaLearner(nn.Module):
         save_learner(self, Path(folder))
 
     @classmethod
-    def from_pretrained(cls, name: str | Path, *, revision: str | None = None, local_files_only: bool = False) -> Self:
-        """Open a saved learner from a folder or a hub id.
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        subfolder: str | None = None,
+        local_files_only: bool = False,
+    ) -> Self:
+        """Open a saved learner from a folder or a hub id, in one of its revisions or subfolders, or offline from the cache.
 
         Raises:
             HfmetaError: not a learner, an algorithm that is not installed (names its package), missing or extra tensors.
         """
         from hfmeta.publishing.checkpoint import load_learner
 
-        return load_learner(cls, str(name), revision, local_files_only)
+        return load_learner(cls, str(name), revision, local_files_only, subfolder)
 
     def save_adapted(self, model: Any, folder: str | Path) -> None:
         """Write an adapted model and the tokenizer as a stock folder that needs no hfmeta to open."""
         from hfmeta.publishing.checkpoint import save_adapted
 
-        save_adapted(model, self.processing_class, Path(folder))
+        save_adapted(self, model, Path(folder))
 
     def save_private(self, model: Any, folder: str | Path, task: str | int | None = None) -> Path:
         """Write what one task owns of an adapted model as a PEFT folder; see `hfmeta.learner.serving.save_private`."""
@@ -220,6 +227,12 @@ class MetaLearner(nn.Module):
 
         return Serving(self, Path(folder), mode)
 
+    def open_private(self, name: str | Path, **where: Any) -> Any:
+        """The model with one user's private adapter, out of a folder or a hub; see `hfmeta.publishing.private.open_private`."""
+        from hfmeta.publishing.private import open_private
+
+        return open_private(self, str(name), **where)
+
     def push_to_hub(self, repo_id: str, *, private: bool | None = None, token: str | None = None) -> Any:
         """Save to a temporary folder and upload it to the hub; safetensors, JSON, tokenizer files and the card only."""
         from hfmeta.publishing.hub import push_learner
@@ -228,7 +241,9 @@ class MetaLearner(nn.Module):
 
     def summary(self) -> dict[str, float]:
         """What is worth logging of the learner: learned inner rates, skipped tasks."""
-        described: dict[str, float] = getattr(self.rule, "summary", dict)()
+        described: dict[str, float] = getattr(self.init, "summary", dict)()
+        for rule in self.rule.modules():
+            described = {**getattr(rule, "summary", dict)(), **described}
         if self.private is not None:
             described = {**described, **self.private.summary()}
         return {**described, **({"skipped_tasks": float(self.skipped)} if self.skipped else {})}
@@ -245,8 +260,10 @@ class MetaLearner(nn.Module):
     def _weighted(self, part: Part, steps: int, weights: dict[int, float], track: bool) -> Tensor:
         """Query losses `[T]` of one pass, weighted over inner steps; skips tasks whose losses are not finite."""
         try:
-            results = self._query_losses(part, steps, set(weights), track)
+            results, aux = self._query_losses(part, steps, set(weights), track)
             total = torch.stack([weight * results[k].losses for k, weight in weights.items()]).sum(0)
+            if aux is not None and self.training:
+                total = total + aux
             check_finite(total, -1)
             return total
         except NonFiniteLossError as error:
@@ -264,7 +281,7 @@ class MetaLearner(nn.Module):
     def _scores_of(self, part: Part) -> dict[str, Tensor]:
         steps = self.algorithm.eval_steps
         try:
-            results = self._query_losses(part, steps, set(range(steps + 1)), track=False)
+            results, _ = self._query_losses(part, steps, set(range(steps + 1)), track=False)
         except NonFiniteLossError:
             if part.tasks > 1:
                 alone = [self._scores_of(part.rows(torch.tensor([t]))) for t in range(part.tasks)]
@@ -274,10 +291,12 @@ class MetaLearner(nn.Module):
 
     def _scores_until_divergence(self, part: Part, steps: int) -> dict[str, Tensor]:
         """Scores of one task, NaN from the step on at which its loss stopped being finite."""
+        where = 0
         for reached in range(steps - 1, -1, -1):
             try:
-                results = self._query_losses(part, reached, set(range(reached + 1)), track=False)
-            except NonFiniteLossError:
+                results, _ = self._query_losses(part, reached, set(range(reached + 1)), track=False)
+            except NonFiniteLossError as error:
+                where = error.step
                 continue
             finite = self._as_scores([results[k] for k in range(reached + 1)], part.query["labels"])
             missing = torch.full((1, steps - reached), float("nan"))
@@ -285,7 +304,7 @@ class MetaLearner(nn.Module):
                 if name in finite:
                     finite[name] = torch.cat([finite[name], missing.to(finite[name])], 1)
             return finite
-        raise NonFiniteLossError([0], 0, None if part.task is None else part.task.tolist())
+        raise NonFiniteLossError([0], where, None if part.task is None else part.task.tolist())
 
     def _as_scores(self, results: list[Evaluation], labels: Tensor) -> dict[str, Tensor]:
         found = {"loss": torch.stack([result.losses for result in results], 1)}
@@ -297,15 +316,19 @@ class MetaLearner(nn.Module):
             found["logits"] = last
         return found
 
-    def _query_losses(self, part: Part, steps: int, at: set[int], track: bool) -> dict[int, Evaluation]:
-        """Run the inner loop for all tasks of a pass; evaluate the query sets after the inner steps in `at`."""
-        order = 1 if self.progress < self.algorithm.first_order_until else self.algorithm.order
-        mode = GradientMode(order, self.algorithm.steps_backward, track)
+    def _query_losses(
+        self, part: Part, steps: int, at: set[int], track: bool
+    ) -> tuple[dict[int, Evaluation], Tensor | None]:
+        """Run the inner loop for all tasks of a pass: query losses after the inner steps in `at`, and what the init adds `[T]`."""
+        mode = self.algorithm.gradient_mode(self.progress, track, self.training)
         support, query = (with_speakers(self.model, b, part.task, self.training) for b in (part.support, part.query))
         with torch.set_grad_enabled(track):
             query_losses = self.evaluator(support).bind(query)
-            path = Trajectory(self, support, part.task).values(steps, mode)
-            return {k: query_losses(params) for k, params in enumerate(path) if k in at}
+            path = Trajectory(self, support, part.task)
+            losses_at = difference_of(query_losses, path.start) if track and mode.difference else query_losses
+            values = enumerate(path.values(steps, mode))
+            results = {k: losses_at({**params, **path.statistics}) for k, params in values if k in at}
+            return results, path.aux
 
     def evaluator(self, support: Batch) -> Evaluator:
         """How losses are computed; chosen and checked on the first support batch `[T, S, ...]`."""
@@ -316,21 +339,6 @@ class MetaLearner(nn.Module):
         return self._evaluator
 
     def features(self, bound: Bound, support: Batch) -> Tensor:
-        """Inputs of the head for the support rows, `[T, S, d]`, from the learned start."""
+        """Inputs of the head, or pooled features of a language model, for the support rows: `[T, S, d]`, from the learned start."""
         ready = getattr(bound, "features", None)
-        if ready is not None:
-            return ready
-        assert self.moving.head is not None
-        layer = self.model.get_submodule(self.moving.head.module)
-        if not mixes_rows(self.model):
-            return head_features(self.model, layer, support)
-        tasks = [{name: value[t : t + 1] for name, value in support.items()} for t in range(support["labels"].shape[0])]
-        return torch.cat([head_features(self.model, layer, one) for one in tasks])
-
-
-def _task_type(model: Any, encoder: Encoder | None) -> str | None:
-    try:
-        return task_type_of(model)
-    except HfmetaError:
-        # A model class of somebody's own: its encoder may know, else only the model's own loss is used.
-        return encoder.task_type if encoder is not None else None
+        return support_features(self.model, self.moving, support) if ready is None else ready

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from hfmeta.adapters import adapter_names
 from hfmeta.algorithms import HeadNames
+from hfmeta.episodes import Encoder
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner.private import private_parts
-from hfmeta.models import head_of
+from hfmeta.models import head_of, task_type_of
 
 KINDS = {
     "sequence-classification": "classification",
@@ -113,3 +114,11 @@ def linear_head(model: nn.Module, task_type: str | None) -> HeadNames | None:
         return None
     module, layer = head_of(model)
     return HeadNames(module, f"{module}.weight", f"{module}.bias" if layer.bias is not None else None)
+
+
+def known_task_type(model: nn.Module, encoder: Encoder | None) -> str | None:
+    """The model's task type, or that of what reads its rows; None for a model class of somebody's own, whose own loss is then used."""
+    try:
+        return task_type_of(model)
+    except HfmetaError:
+        return encoder.task_type if encoder is not None else None

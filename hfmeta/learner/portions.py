@@ -9,6 +9,7 @@ from hfmeta.inner.errors import HfmetaError
 from hfmeta.inner.types import Batch
 
 _MARKS = -100
+_SOURCE = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 
 
 class Portions:
@@ -20,20 +21,20 @@ class Portions:
     Args:
         support: `[T, S, ...]` with `labels`; rows whose labels are all -100 are padding, behind the others.
         size: rows in a portion, or None for all rows at once.
-        causal: whether a label is predicted from the token before it, so that a row's first one is no target.
+        kind: of the learner; in a `causal-lm` a label is predicted from the token before it, so that a row's first one is no target.
 
     Raises:
         HfmetaError: a task without any support row.
     """
 
-    def __init__(self, support: Batch, size: int | None, causal: bool = False):
+    def __init__(self, support: Batch, size: int | None, kind: str | None = None):
         labels = support["labels"]
         tasks, rows = labels.shape[:2]
         if size is None or size >= rows:
-            self.batches: list[Batch] = [support]
+            self.batches: list[Batch] = [trimmed(support, kind)]
             self.active: list[Tensor | None] = [None]
             return
-        useful = _rows_with_target(labels, causal)
+        useful = _rows_with_target(labels, kind == "causal-lm")
         if not bool(useful.any(1).all()):
             raise HfmetaError(f"task {int((~useful.any(1)).nonzero()[0])} of the batch has no support row to adapt to.")
         self.batches, self.active = [], []
@@ -51,11 +52,40 @@ class Portions:
                 unused = ~inside & active[:, None]
                 shape = (*unused.shape, *[1] * (labels.dim() - 2))
                 portion["labels"] = portion["labels"].masked_fill(unused.view(shape), _MARKS)
-            self.batches.append(portion)
+            self.batches.append(trimmed(portion, kind))
             self.active.append(None if bool(active.all()) else active)
 
     def __len__(self) -> int:
         return len(self.batches)
+
+
+def trimmed(batch: Batch, kind: str | None = None) -> Batch:
+    """A batch without the columns that are padding in all its rows: few rows of a user are as long as the longest of a set.
+
+    Args:
+        batch: `[T, rows, ...]`; tokens are padded on the right, `input_ids` where `attention_mask` is 0, `labels` with -100.
+        kind: of the learner; targets of the kind `tokens` (sequence to sequence) have a length of their own, others stand beside the
+            tokens.
+    """
+    mask, labels = batch.get("attention_mask"), batch["labels"]
+    if mask is None or mask.dim() != 3:
+        return batch
+    width, beside = _width(mask != 0), kind != "tokens" and labels.shape == mask.shape
+    if beside:
+        width = max(width, _width(labels != _MARKS))
+    cut = {name: value[..., :width] for name, value in batch.items() if name in _SOURCE and value.shape == mask.shape}
+    if beside:
+        cut["labels"] = labels[..., :width]
+    elif kind == "tokens":
+        cut["labels"] = labels[..., : _width(labels != _MARKS)]
+    # Models call `view` on them.
+    return {**batch, **{name: value.contiguous() for name, value in cut.items()}}
+
+
+def _width(used: Tensor) -> int:
+    """How many columns of `[T, rows, L]` there are up to the last one in use, at least one."""
+    columns = used.flatten(0, 1).any(0).nonzero()
+    return int(columns.max()) + 1 if len(columns) else 1
 
 
 def _rows_with_target(labels: Tensor, causal: bool) -> Tensor:

@@ -7,6 +7,7 @@ form of PEFT folders (adapters/private_folder.py).
 from __future__ import annotations
 
 import copy
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,8 @@ from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner.adaptation import check_private, private_values
 from hfmeta.learner.mixed import MixedBatch
 from hfmeta.models import portable_name
+from hfmeta.publishing.contents import contents_of
+from hfmeta.publishing.hub import push_contents
 from hfmeta.publishing.identity import learner_identity
 
 if TYPE_CHECKING:
@@ -169,6 +172,33 @@ class Serving:
             _write(self.learner, path, record.values, record.masks, self.identity)
 
         return self.bank.export(Path(folder) / ADAPTERS, writer, tasks)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        tasks: Iterable[str | int] | None = None,
+        *,
+        private: bool = True,
+        token: str | None = None,
+        with_ids: bool = False,
+    ) -> dict[str, str]:
+        """Upload one, some or all users' adapters into one repository, in one commit; other adapters in it go.
+
+        Args:
+            repo_id: `owner/name`, or `name` for the caller's own.
+            tasks: ids; None: all.
+            private: whether it must be a private repository. Anybody's adapter is personal data.
+            token: access token; None: the one saved on this machine.
+            with_ids: name the adapters after their users; else by what only a key in the bank's folder can tell.
+
+        Returns:
+            the subfolder of each user in the repository, which `MetaLearner.open_private` and PEFT take.
+        """
+        with tempfile.TemporaryDirectory() as temporary:
+            self.export(temporary, tasks)
+            contents = contents_of(Path(temporary), with_ids, keys=self.bank.folder)
+            push_contents(contents, repo_id, private, token)
+        return contents.members
 
     def close(self) -> None:
         """Let go of the bank."""

@@ -14,9 +14,11 @@ from torch import Tensor
 
 from hfmeta.adapters.pruning import Masks, apply_masks
 from hfmeta.inner import GradientMode, inner_loop
-from hfmeta.inner.rules import Masked, Shrink, Waiting
-from hfmeta.inner.types import Batch, Bound, LossesOf, Params
+from hfmeta.inner.rules import Adam, Apart, Masked, Shrink, Waiting
+from hfmeta.inner.types import Batch, Bound, LossesOf, Params, Start
+from hfmeta.learner.checks import say_long_loop
 from hfmeta.learner.portions import Portions
+from hfmeta.learner.statistics import running_statistics
 
 if TYPE_CHECKING:
     from hfmeta.learner.core import MetaLearner
@@ -36,13 +38,17 @@ class Trajectory:
         self.masks: Masks | None = None
         """What each task kept of the private network, once `values` has cut it out."""
         evaluator = learner.evaluator(support)
-        self.portions = Portions(support, learner.algorithm.inner_batch_size, learner.kind == "causal-lm")
+        self.portions = Portions(support, learner.algorithm.inner_batch_size, learner.kind)
         self.bounds: list[Bound] = [evaluator.bind(batch) for batch in self.portions.batches]
         whole = self.bounds[0] if len(self.bounds) == 1 else None
         theta = learner.moving.theta(learner.model)
-        self.start: Params = learner.init(
-            theta, support["labels"], lambda: learner.features(whole or evaluator.bind(support), support)
-        )
+        begun = learner.init(theta, support, lambda: learner.features(whole or evaluator.bind(support), support))
+        begun = begun if isinstance(begun, Start) else Start(begun)
+        self.start: Params = begun.params
+        self.aux: Tensor | None = begun.aux
+        """What the init adds to each task's outer loss in training, `[T]`."""
+        self.statistics: Params = {}
+        """What a model with `statistics="task"` normalises query rows by in evaluation, at the values that were yielded last."""
 
     def values(self, steps: int, mode: GradientMode) -> Iterator[Params]:
         """Yield the values before the first pass and after every pass: `steps + 1` stacks.
@@ -86,8 +92,10 @@ class Trajectory:
         options, weights = private.algorithm, private.weights
         rule: Any = self.learner.rule
         losses_of = self._losses
+        if options.prune_lr is not None:
+            rule = Apart(rule, Adam(options.prune_lr), private.shapes)
         if options.prune_proximal:
-            rule = Shrink(self.learner.rule, options.inner_lr * options.prune_l1, weights)
+            rule = Shrink(rule, (options.prune_lr or options.inner_lr) * options.prune_l1, weights)
         elif options.prune_l1:
 
             def losses_of(params: Params, step: int) -> Tensor:
@@ -105,12 +113,19 @@ class Trajectory:
         self, start: Params, rule: Any, steps: int, mode: GradientMode, losses_of: LossesOf | None = None
     ) -> Iterator[Params]:
         each = len(self.bounds)
+        say_long_loop(self.learner.algorithm, rule, steps)
         if any(active is not None for active in self.portions.active):
             rule = Waiting(rule, self.portions.active)
         shared = {id(tensor): tensor for bound in self.bounds for tensor in bound.shared}
         loop = inner_loop(
             losses_of or self._losses, start, rule, steps=steps * each, mode=mode, shared=list(shared.values())
         )
+        tasks = len(self.portions.batches[0]["labels"])
+        running = None if self.learner.training else running_statistics(self.learner.model, tasks)
         for step, params in enumerate(loop):
+            if running is not None:
+                self.statistics = running.values
             if step % each == 0:
                 yield params
+            if running is not None and step < steps * each:
+                running.see(params, self.portions.batches[step % each], self.portions.active[step % each])

@@ -17,11 +17,14 @@ from hfmeta.inner.errors import HfmetaError
 POOLINGS = ("stride", "max")
 READOUTS = ("mean", "flatten")
 ACTIVATIONS = ("relu", "leaky_relu")
+STATISTICS = ("batch", "task", "fixed")
+CHOICES = {"pooling": POOLINGS, "readout": READOUTS, "activation": ACTIVATIONS, "statistics": STATISTICS}
 
 
 class Conv4Config(PreTrainedConfig):
     """Configuration of `Conv4ForImageClassification`; the defaults are MAML's Omniglot network (111,749 weights for 5 classes).
 
+    Ravi and Larochelle's is MAML's miniImagenet network with `norm_scale=True, statistics="task"` (32,901 weights, all of them adapt).
     MAML's miniImagenet network is `num_channels=3, image_size=84, num_filters=32, pooling="max", readout="flatten"` with the head at
     Glorot scale; MAML++'s Omniglot network is `pooling="max", activation="leaky_relu"`.
 
@@ -36,6 +39,11 @@ class Conv4Config(PreTrainedConfig):
         activation: `relu` or `leaky_relu` (slope 0.01).
         head_init_std: standard deviation of the head's initial weights; None: Glorot-uniform like the convolutions.
         norm_eps: added to the variance in the normalisation.
+        norm_scale: learn a scale of every channel after the normalisation too, not its shift alone.
+        statistics: what the normalisation goes by: `batch`: the batch being forwarded, always; `task`: the same, but a meta-learner
+            classifies a task's query rows in evaluation by running statistics of that task's own support passes; `fixed`: stored
+            statistics, those of the task that the model was adapted to.
+        statistics_momentum: weight of the newest support pass in the running statistics of `task`.
 
     Raises:
         HfmetaError: an unknown choice, a size below 1, or an image too small for the number of blocks.
@@ -52,9 +60,12 @@ class Conv4Config(PreTrainedConfig):
     activation: str = "relu"
     head_init_std: float | None = 1.0
     norm_eps: float = 1e-3
+    norm_scale: bool = False
+    statistics: str = "batch"
+    statistics_momentum: float = 0.9
 
     def __post_init__(self, **kwargs: object) -> None:
-        for key, choices in (("pooling", POOLINGS), ("readout", READOUTS), ("activation", ACTIVATIONS)):
+        for key, choices in CHOICES.items():
             if getattr(self, key) not in choices:
                 raise HfmetaError(
                     f"{key}={getattr(self, key)!r} is not known to conv4; choose one of {', '.join(choices)}."
@@ -62,6 +73,8 @@ class Conv4Config(PreTrainedConfig):
         for key in ("num_channels", "image_size", "num_filters", "num_blocks"):
             if getattr(self, key) < 1:
                 raise HfmetaError(f"{key}={getattr(self, key)} is impossible for conv4; it must be at least 1.")
+        if not 0 < self.statistics_momentum <= 1:
+            raise HfmetaError(f"statistics_momentum={self.statistics_momentum} is a weight above 0, 1 at most.")
         if self.map_size < 1:
             raise HfmetaError(
                 f"an image of {self.image_size} x {self.image_size} pixels is too small for {self.num_blocks} blocks with "
@@ -81,24 +94,38 @@ class Conv4Config(PreTrainedConfig):
 class BatchStatisticsNorm(nn.Module):
     """Normalises each channel by the batch being forwarded, in training and in evaluation, and adds a learned shift.
 
-    There are no running statistics: predictions for one image depend on the others of its batch, as in the reference code of MAML.
+    Predictions for one image then depend on the others of its batch, as in the reference code of MAML. Where `mean` and `variance`
+    are there (stored with a model of `fixed` statistics, or put in their place by a functional call) they are used instead. The module
+    itself never changes them.
 
     Args:
         channels: number of channels.
         eps: added to the variance.
+        scale: learn a scale too.
+        fixed: store a mean and a variance.
     """
 
     scale: Tensor
+    mean: Tensor | None
+    variance: Tensor | None
 
-    def __init__(self, channels: int, eps: float):
+    def __init__(self, channels: int, eps: float, scale: bool = False, fixed: bool = False):
         super().__init__()
         self.eps = eps
         self.shift = nn.Parameter(zeros(channels))
-        # Fixed at one, and a buffer: without a weight the second derivative of torch's batch norm is wrong.
-        self.register_buffer("scale", ones(channels), persistent=False)
+        self.register_buffer("mean", zeros(channels) if fixed else None)
+        self.register_buffer("variance", ones(channels) if fixed else None)
+        if scale:
+            self.scale = nn.Parameter(ones(channels))
+        else:
+            # Fixed at one, and a buffer: without a weight the second derivative of torch's batch norm is wrong.
+            self.register_buffer("scale", ones(channels), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise `x` [B, channels, h, w] over B, h and w."""
+        """Normalise `x` [B, channels, h, w] over B, h and w, or by the mean and variance that are given."""
+        if self.mean is not None and self.variance is not None:
+            factor = self.scale * (self.variance + self.eps).rsqrt()
+            return x * factor[:, None, None] + (self.shift - self.mean * factor)[:, None, None]
         return functional.batch_norm(x, None, None, self.scale, self.shift, training=True, eps=self.eps)
 
 
@@ -114,7 +141,8 @@ class Conv4Block(nn.Module):
         super().__init__()
         stride = 2 if config.pooling == "stride" else 1
         self.conv = nn.Conv2d(in_channels, config.num_filters, kernel_size=3, stride=stride, padding=1)
-        self.norm = BatchStatisticsNorm(config.num_filters, config.norm_eps)
+        fixed = config.statistics == "fixed"
+        self.norm = BatchStatisticsNorm(config.num_filters, config.norm_eps, config.norm_scale, fixed)
         self.slope = 0.01 if config.activation == "leaky_relu" else 0.0
         self.max_pool = config.pooling == "max"
 
@@ -128,7 +156,8 @@ class Conv4Block(nn.Module):
 class Conv4ForImageClassification(PreTrainedModel):
     """Blocks of convolution and batch-statistics normalisation with a linear `classifier` on top.
 
-    Source: Finn et al. 2017 (arXiv 1703.03400) and its code; variants of Antoniou et al. 2019 (MAML++) by configuration.
+    Source: Finn et al. 2017 (arXiv 1703.03400) and its code; variants of Antoniou et al. 2019 (MAML++) and of Ravi and Larochelle 2017
+    (LSTM meta-learner) by configuration.
 
     Args:
         config: a `Conv4Config`; `config.num_labels` is the number of classes (C).
@@ -157,6 +186,9 @@ class Conv4ForImageClassification(PreTrainedModel):
         elif isinstance(module, BatchStatisticsNorm):
             init.ones_(module.scale)
             init.zeros_(module.shift)
+            if module.mean is not None and module.variance is not None:
+                init.zeros_(module.mean)
+                init.ones_(module.variance)
 
     def forward(self, pixel_values: Tensor, labels: Tensor | None = None) -> ImageClassifierOutputWithNoAttention:
         """Classify images, each seen together with the rest of its batch.

@@ -31,6 +31,7 @@ def head_of(model: nn.Module) -> tuple[str, nn.Linear]:
 def mixes_rows(model: nn.Module) -> bool:
     """Whether a row's prediction depends on the other rows of its batch: a layer normalises by batch statistics even in evaluation."""
     return any(
-        isinstance(module, BatchStatisticsNorm) or (isinstance(module, _BatchNorm) and module.running_mean is None)
+        (isinstance(module, BatchStatisticsNorm) and module.mean is None)
+        or (isinstance(module, _BatchNorm) and module.running_mean is None)
         for module in model.modules()
     )

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import transformers
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from peft import PeftModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from hfmeta.adapters.checksums import checksums, first_difference
+from hfmeta.adapters.pruning.store import FILE as MASKS
+from hfmeta.adapters.together import settled, written_together
 from hfmeta.algorithms import algorithm_origin, find_algorithm
 from hfmeta.episodes import encoder_from_dict
 from hfmeta.inner.errors import HfmetaError
-from hfmeta.publishing.card import learner_card
-from hfmeta.publishing.files import write_json, written_together
+from hfmeta.publishing.card import adapted_card, learner_card
+from hfmeta.publishing.files import write_json
+from hfmeta.publishing.folders import check_base_name, check_folder, local_folder
 from hfmeta.publishing.identity import learner_identity
 from hfmeta.publishing.models import read_model, save_model, save_whole
 
@@ -33,8 +35,6 @@ L = TypeVar("L", bound="MetaLearner")
 
 CONFIG = "hfmeta_config.json"
 TENSORS = "hfmeta.safetensors"
-PUBLISHED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.md", "*.png"]
-"""What a learner on a hub may consist of; nothing else is uploaded or downloaded."""
 FORMAT = 1
 
 
@@ -65,8 +65,10 @@ def save_learner(learner: MetaLearner, folder: Path, name: str | None = None) ->
         if learner.private is not None:
             learner.private.save(temporary)
         content = describe(learner, origin, base)
+        content["files"] = checksums(temporary, temporary.rglob("*.safetensors"))
         write_json(temporary / CONFIG, content)
-        (temporary / "README.md").write_text(learner_card(content), encoding="utf-8")
+        kind = getattr(learner.config, "model_type", None)
+        (temporary / "README.md").write_text(learner_card(content, model_type=kind), encoding="utf-8")
 
 
 def describe(learner: MetaLearner, origin: tuple[str, str, str], base: dict[str, Any]) -> dict[str, Any]:
@@ -96,9 +98,11 @@ def describe(learner: MetaLearner, origin: tuple[str, str, str], base: dict[str,
     }
 
 
-def load_learner(cls: type[L], name: str, revision: str | None, local_files_only: bool) -> L:
+def load_learner(
+    cls: type[L], name: str, revision: str | None, local_files_only: bool, subfolder: str | None = None
+) -> L:
     """See `MetaLearner.from_pretrained`."""
-    folder = _local_folder(name, revision, local_files_only)
+    folder = local_folder(name, revision=revision, subfolder=subfolder, local_files_only=local_files_only)
     content = _read_config(folder, name)
     algorithm = content["algorithm"]
     found = find_algorithm(algorithm["name"], algorithm.get("package"))
@@ -123,6 +127,7 @@ def load_learner(cls: type[L], name: str, revision: str | None, local_files_only
     load_own_tensors(learner, folder)
     if learner.private is not None:
         learner.private.load(folder, bool(content.get("pruned")))
+    _check_sums(folder, content)
     return learner
 
 
@@ -154,13 +159,31 @@ def load_own_tensors(learner: MetaLearner, folder: Path) -> None:
         )
 
 
-def save_adapted(model: Any, processing_class: Any, folder: Path) -> None:
-    """Write an adapted model (or PEFT adapter) and its tokenizer as a stock folder."""
+def save_adapted(learner: MetaLearner, model: Any, folder: Path) -> None:
+    """Write an adapted model (or PEFT adapter), the learner's tokenizer and a card as a stock folder."""
     marker = "adapter_config.json" if isinstance(model, PeftModel) else "config.json"
     with written_together(folder, last=marker) as temporary:
         save_whole(model, temporary)
-        if processing_class is not None:
-            processing_class.save_pretrained(temporary)
+        if learner.processing_class is not None:
+            learner.processing_class.save_pretrained(temporary)
+        (temporary / "README.md").write_text(adapted_card(_about_adapted(learner, model)), encoding="utf-8")
+
+
+def _about_adapted(learner: MetaLearner, model: Any) -> dict[str, Any]:
+    """What the card of an adapted model says."""
+    origin = algorithm_origin(type(learner.algorithm))
+    config = getattr(model, "config", None)
+    return {
+        "task_type": learner.task_type,
+        "base": learner.info.get("model", {}).get("name"),
+        "peft": isinstance(model, PeftModel),
+        "class": type(model.get_base_model() if isinstance(model, PeftModel) else model).__name__,
+        "model_type": getattr(config, "model_type", None),
+        "num_labels": config.num_labels if learner.kind == "classification" and config is not None else None,
+        "algorithm": origin[0] if origin else None,
+        "inner_steps": learner.algorithm.eval_steps,
+        "learner": getattr(config, "base_learner", None),
+    }
 
 
 def _own_tensors(learner: MetaLearner) -> dict[str, Tensor]:
@@ -175,29 +198,15 @@ def _processing_class(folder: Path) -> Any:
     """The tokenizer or image processor beside the model; an adapter's folder has them without a `config.json`."""
     try:
         if (folder / "tokenizer_config.json").is_file():
-            return transformers.AutoTokenizer.from_pretrained(folder)
+            return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         if (folder / "preprocessor_config.json").is_file():
-            return transformers.AutoImageProcessor.from_pretrained(folder)
+            return transformers.AutoImageProcessor.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise HfmetaError(
             f"the tokenizer or image processor in {folder} cannot be opened ({str(error).strip().splitlines()[0]}). Save or "
             "download it again."
         ) from error
     return None
-
-
-def _local_folder(name: str, revision: str | None, local_files_only: bool) -> Path:
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
-    try:
-        return Path(
-            snapshot_download(name, revision=revision, allow_patterns=PUBLISHED, local_files_only=local_files_only)
-        )
-    except (HFValidationError, LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise HfmetaError(
-            f"{name!r} is neither a folder nor a repository that can be reached: {str(error).splitlines()[0]}"
-        ) from error
 
 
 def _read_config(folder: Path, name: str) -> dict[str, Any]:
@@ -223,13 +232,26 @@ def _read_config(folder: Path, name: str) -> dict[str, Any]:
             f"{name} was written in format {content['format']} by a newer hfmeta; this version reads up to {FORMAT}. "
             "Upgrade: pip install -U hfmeta."
         )
+    check_base_name(content["base"].get("name"), folder)
     return content
+
+
+def _check_sums(folder: Path, content: dict[str, Any]) -> None:
+    """Refuse weights that open and are not those that were written; masks of training tasks stay where the learner was trained."""
+    recorded = content.get("files", {})
+    if isinstance(recorded, dict) and not (folder / MASKS).is_file():
+        recorded = {name: entry for name, entry in recorded.items() if name != MASKS}
+    if wrong := first_difference(folder, recorded):
+        raise HfmetaError(f"{folder} is damaged or was changed: {wrong}. Save or download it again.")
 
 
 def load_weights_into(learner: MetaLearner, folder: Path) -> None:
     """Put a checkpoint's values into an existing learner of the same making (resuming, best model at the end)."""
+    check_folder(folder)
+    folder = settled(folder)
     content = _read_config(folder, str(folder))
     saved = read_model(folder, content)
+    _check_sums(folder, content)
     state = saved.state_dict()
     with torch.no_grad():
         missing = [name for name in learner.model.state_dict() if name not in state]

@@ -16,14 +16,15 @@ from peft import PeftModel, get_peft_model_state_dict
 from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.models import AUTO_CLASSES, load_model, portable_name
+from hfmeta.publishing.claims import check_layers, check_room, check_widths, stored_sizes
 from hfmeta.publishing.files import write_json
-from hfmeta.publishing.identity import identified
+from hfmeta.publishing.folders import BASE
+from hfmeta.publishing.identity import base_fingerprint, identified
 
-BASE = "base_model"
 ADAPTER_CONFIG, ADAPTER_TENSORS = "adapter_config.json", "adapter_model.safetensors"
 
 
@@ -51,6 +52,9 @@ def save_model(
         with identified(stock, identity):
             stock.save_pretrained(folder / BASE)
         _strip_adapter(model, folder / BASE)
+    else:
+        base["revision"] = getattr(stock.config, "_commit_hash", None) or base["revision"]
+        base["fingerprint"] = base_fingerprint(_base_weights(model), stock.base_model_prefix)
     if base["num_labels"] is None and _classifies(stock):
         base["num_labels"] = stock.config.num_labels
     return {**base, "name": name, "dtype": str(stock.dtype).removeprefix("torch."), "adapter": model.active_adapter}
@@ -123,23 +127,45 @@ def read_model(folder: Path, content: dict[str, Any]) -> Any:
             revision=base["revision"],
             torch_dtype=base.get("dtype"),
         )
-    return _read_adapter(stock, folder, base.get("adapter") or "default")
+        _check_base(stock, base, folder)
+    return read_adapter(stock, folder, base.get("adapter") or "default")
+
+
+def _check_base(stock: Any, base: dict[str, Any], folder: Path) -> None:
+    """Refuse a base that is another than the learner was trained on, under whatever name.
+
+    Raises:
+        HfmetaError: names both.
+    """
+    expected = base.get("fingerprint")
+    found = base_fingerprint(stock.state_dict(), stock.base_model_prefix)
+    if expected is not None and found != expected:
+        revision = f" at revision {base['revision']}" if base["revision"] else ""
+        raise HfmetaError(
+            f"the base model {base['name']}{revision} is not the one that the learner in {folder} was trained on (its fingerprint is "
+            f"{found[:15]}, recorded was {str(expected)[:15]}): it was replaced or updated since. Put that version back."
+        )
 
 
 def read_stock(folder: Path, task: str | None) -> Any:
-    """Open a stock folder through its Auto class and refuse missing or extra tensors."""
-    if task is not None:
-        loader: Any = AUTO_CLASSES[task]
-    else:
-        config = transformers.AutoConfig.from_pretrained(folder)
-        names = [name for name in config.architectures or [] if hasattr(transformers, name)]
-        if not names:
-            raise HfmetaError(
-                f"{folder}: transformers has no class {config.architectures}; import the package that defines it."
-            )
-        loader = getattr(transformers, names[0])
+    """Open a stock folder through its Auto class and refuse missing or extra tensors.
+
+    Raises:
+        HfmetaError: files that are missing, damaged or not each other's, or an adapter where a whole model should be.
+    """
+    if (folder / ADAPTER_CONFIG).exists():  # transformers would put it on, and on a base of its naming
+        raise HfmetaError(f"{folder} should hold a whole model and has an {ADAPTER_CONFIG}; take that out.")
     try:
-        model, info = loader.from_pretrained(folder, output_loading_info=True, use_safetensors=True)
+        stored = stored_sizes(folder)
+        check_layers(folder, stored)
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        loader = _loader_of(config, task, folder)
+        check_room(loader, config, folder, stored)
+        model, info = loader.from_pretrained(
+            folder, output_loading_info=True, use_safetensors=True, trust_remote_code=False
+        )
+    except HfmetaError:
+        raise
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
         raise HfmetaError(f"the model in {folder} cannot be opened: {str(error).strip().splitlines()[0]}") from error
     wrong = {
@@ -153,12 +179,39 @@ def read_stock(folder: Path, task: str | None) -> Any:
     return model
 
 
-def _read_adapter(stock: Any, folder: Path, name: str) -> PeftModel:
+def _loader_of(config: Any, task: str | None, folder: Path) -> Any:
+    """The Auto class of a task type, or the class that a config of transformers' own names."""
+    if task is not None:
+        return AUTO_CLASSES[task]
+    names = [name for name in config.architectures or [] if hasattr(transformers, name)]
+    if not names:
+        raise HfmetaError(
+            f"{folder}: transformers has no class {config.architectures}; import the package that defines it."
+        )
+    return getattr(transformers, names[0])
+
+
+def read_adapter(stock: Any, folder: Path, name: str, trainable: bool = True) -> PeftModel:
+    """Put the adapter of a folder on a stock model and refuse missing or extra tensors.
+
+    Args:
+        stock: it becomes part of the result.
+        folder: a PEFT folder with safetensors.
+        name: what to call the adapter.
+        trainable: whether its tensors learn.
+
+    Raises:
+        HfmetaError: files that are missing, damaged or not each other's.
+    """
     path = folder / ADAPTER_TENSORS
     try:
         with safe_open(path, "pt") as file:
-            stored = set(file.keys())
-        model = PeftModel.from_pretrained(stock, str(folder), adapter_name=name, is_trainable=True)
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+        stored = set(shapes)
+        check_widths(folder, max((size for shape in shapes.values() for size in shape), default=0))
+        model = PeftModel.from_pretrained(stock, str(folder), adapter_name=name, is_trainable=trainable)
+    except HfmetaError:
+        raise
     except (OSError, SafetensorError, RuntimeError, ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise HfmetaError(f"the adapter in {folder} cannot be opened: {reason}. Save or download it again.") from error
@@ -194,14 +247,17 @@ def _classifies(model: nn.Module) -> bool:
 
 def _strip_adapter(model: Any, folder: Path) -> None:
     """Rewrite the base's weights under their own names: PEFT leaves its layers inside the base."""
-    weights = {}
-    prefixes = {PEFT_TYPE_TO_PREFIX_MAPPING[config.peft_type] for config in model.peft_config.values()}
-    for name, value in model.get_base_model().state_dict().items():
-        if any(f".{prefix}" in name for prefix in prefixes) or ".modules_to_save." in name:
-            continue
-        weights[name.replace(".base_layer.", ".").replace(".original_module.", ".")] = (
-            value.detach().contiguous().clone()
-        )
+    weights = {name: value.detach().contiguous().clone() for name, value in _base_weights(model).items()}
     for path in folder.glob("model*.safetensors*"):  # one file, or shards and their index
         path.unlink()
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _base_weights(model: Any) -> dict[str, Tensor]:
+    """The tensors of a PEFT model's base under their own names, without any adapter."""
+    prefixes = {PEFT_TYPE_TO_PREFIX_MAPPING[config.peft_type] for config in model.peft_config.values()}
+    return {
+        name.replace(".base_layer.", ".").replace(".original_module.", "."): value
+        for name, value in model.get_base_model().state_dict().items()
+        if not any(f".{prefix}" in name for prefix in prefixes) and ".modules_to_save." not in name
+    }

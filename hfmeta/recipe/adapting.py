@@ -13,7 +13,13 @@ from hfmeta.recipe.rows import check_readable, read_rows
 
 
 def adapt_checkpoint(
-    name: str, support: str | Path, output: str | Path, *, steps: int | None = None, revision: str | None = None
+    name: str,
+    support: str | Path,
+    output: str | Path,
+    *,
+    steps: int | None = None,
+    revision: str | None = None,
+    subfolder: str | None = None,
 ) -> dict[str, Any]:
     """Adapt to a file of support rows and write the adapted model as a stock folder.
 
@@ -23,6 +29,7 @@ def adapt_checkpoint(
         output: the folder to write; it must be absent or empty.
         steps: inner steps, in place of the learner's own number.
         revision: branch, tag or commit on the hub.
+        subfolder: where in the repository, or in the folder, the learner is.
 
     Returns:
         `rows` (S), `steps` (K), `classes` (names in the order of the model's outputs, or None), `output`, and `open`, the Python
@@ -35,7 +42,7 @@ def adapt_checkpoint(
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise HfmetaError(f"{output} exists and is not an empty folder; choose another --output, or delete it first.")
     check_readable(Path(support).expanduser())
-    learner = MetaLearner.from_pretrained(name, revision=revision)
+    learner = MetaLearner.from_pretrained(name, revision=revision, subfolder=subfolder)
     if steps is not None:
         with_steps(learner, steps)
     rows = read_rows(support, learner.encoder.text_columns if learner.encoder is not None else ())

@@ -172,6 +172,10 @@ def _no_adaptation(bench: Bench, model: nn.Module, episodes: FixedEpisodes, opti
     return baselines.no_adaptation(model, episodes).numpy()
 
 
+def _modified_hausdorff(bench: Bench, state: None, episodes: FixedEpisodes, options: Mapping[str, Any]) -> Scores:
+    return baselines.hausdorff_matching(episodes, **options).numpy()
+
+
 def _pretrain(bench: Bench, options: Mapping[str, Any]) -> nn.Module:
     iterations, rate = options["iterations"], options["learning_rate"]
     return pretrain(
@@ -217,6 +221,13 @@ BASELINES: dict[str, Baseline] = {
         },
         _model,
         _fine_tuning,
+    ),
+    "modified_hausdorff": Baseline(
+        "the support drawing whose ink is nearest by the modified Hausdorff distance",
+        ("image-classification",),
+        {"threshold": (float, 0.5), "tasks": TASKS},
+        _nothing,
+        _modified_hausdorff,
     ),
     "no_adaptation": Baseline(
         "the model before meta-training, as it stands", None, {"tasks": TASKS}, _model, _no_adaptation

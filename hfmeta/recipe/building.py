@@ -90,13 +90,16 @@ def build(recipe: Recipe) -> Build:
                 'algorithm.head=prototype or zero, not "shared".'
             )
         head = max(int(num_labels or 0), int(recipe.data.train_n_way or 0))
-    learner = MetaLearner(
-        build_model(recipe, head, args.seed, processing_class, speakers),
-        recipe.algorithm,
-        processing_class=processing_class,
-        encoder=episodes.train.encoder or _encoder_of_family(section.task),
-        info=learner_info(recipe, episodes),
-    )
+    model = build_model(recipe, head, args.seed, processing_class, speakers)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(args.seed)  # what a rule or an init draws
+        learner = MetaLearner(
+            model,
+            recipe.algorithm,
+            processing_class=processing_class,
+            encoder=episodes.train.encoder or _encoder_of_family(section.task),
+            info=learner_info(recipe, episodes),
+        )
     built = Build(recipe, args, episodes, new_model, learner)
     _try_one_episode(built)
     return built

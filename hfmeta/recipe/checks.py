@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from hfmeta.corpora.images import FINE_GRAINED
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.models.loading import REFERENCE_MODELS
 from hfmeta.models.names import resolve_name
@@ -20,8 +21,10 @@ from hfmeta.recipe.schema import (
     ADAPTERS,
     CLASSIFICATION,
     DIALOGUE_CORPORA,
+    FAMILIES,
     INTENT_CORPORA,
     PARTS,
+    PHOTO_CORPORA,
     AdapterSection,
     DataSection,
     ModelSection,
@@ -56,9 +59,12 @@ KEYS: dict[str, set[str]] = {
     "clinc150_quickstart": {"corpus", "max_length", *BY_LABEL},
     "omniglot": {
         *("corpus", "split", "split_seed", "root", "valid_alphabets", "rotations", "test_rotations", "image_size"),
-        *BY_LABEL,
+        *("official_runs", *BY_LABEL),
     },
+    **{name: {"corpus", "root", "image_size", *BY_LABEL} for name in ("mini_imagenet", "image_folder")},
+    "fine_grained": {"corpus", "root", "image_size", "split", "split_seed", "sets", "test_sets", *BY_LABEL},
     "sinusoid": {"corpus", "support", "test_support"},
+    "function_families": {"corpus", "support", "test_support", "noise_std", "sin_form"},
     "persona_chat": {*DIALOGUES, *CONTEXTS, "parts", "personas", "wording", "min_dialogues"},
     "synthetic_persona_chat": {*DIALOGUES, *CONTEXTS, "shares", "placeholders", "tokenise"},
     "mojitalk": {*DIALOGUES, "emoji_counts", "max_pairs"},
@@ -69,8 +75,8 @@ KEYS: dict[str, set[str]] = {
 TASK_OF_CORPUS = {
     **dict.fromkeys((*INTENT_CORPORA, "clinc150_quickstart", "tweet_eval_emoji"), "sequence-classification"),
     **dict.fromkeys(DIALOGUE_CORPORA, "seq2seq-lm"),
-    "omniglot": "image-classification",
-    "sinusoid": "regression",
+    **dict.fromkeys(("omniglot", *PHOTO_CORPORA), "image-classification"),
+    **dict.fromkeys(FAMILIES, "regression"),
 }
 # Metric -> (key of the trainer's scores, task types it is for; None: all).
 METRICS: dict[str, tuple[str, tuple[str, ...] | None]] = {
@@ -101,6 +107,7 @@ def check_data(data: DataSection, model: ModelSection | None, given: set[str], p
     if data.corpus and model is not None and model.task != TASK_OF_CORPUS[data.corpus]:
         problems.append(f"model.task: {data.corpus} is {TASK_OF_CORPUS[data.corpus]}, received {model.task}")
     _check_sizes(data, problems)
+    _check_sets(data, problems)
     if data.corpus is None:
         _check_columns_named(data, model, given, problems)
     _check_parts(data, problems)
@@ -225,8 +232,10 @@ def check_files(data: DataSection, model_name: Any, problems: list[str]) -> None
             resolve_name(model_name)
         except HfmetaError as error:
             problems.append(f"model.name: {error}")
-    if data.root is not None and not Path(data.root).expanduser().is_dir():
-        problems.append(f"data.root: no such folder: {data.root}")
+    for key in ("root", "official_runs"):
+        folder = getattr(data, key)
+        if folder is not None and not Path(folder).expanduser().is_dir():
+            problems.append(f"data.{key}: no such folder: {folder}")
     paths = data.path if isinstance(data.path, dict) else {"": data.path} if data.path else {}
     for part, path in paths.items():
         key = f"data.path.{part}" if part else "data.path"
@@ -243,7 +252,16 @@ def check_files(data: DataSection, model_name: Any, problems: list[str]) -> None
 
 
 def _check_sizes(data: DataSection, problems: list[str]) -> None:
-    least = {"n_way": 2, "k_shot": 1, "support": 1, "query": 1, "test_tasks": 1, "valid_tasks": 0, "seed": 0}
+    least = {
+        "n_way": 2,
+        "k_shot": 1,
+        "support": 1,
+        "query": 1,
+        "test_tasks": 1,
+        "valid_tasks": 0,
+        "seed": 0,
+        "noise_std": 0,
+    }
     optional = {"test_support": 1, "test_query": 1, "train_tasks": 1, "max_length": 1}
     more = {"split_seed": 0, "valid_alphabets": 0, "image_size": 1, "min_context_turns": 0}
     more |= {"max_dialogues_per_user": 2, "test_users_count": 2}
@@ -261,6 +279,17 @@ def _check_sizes(data: DataSection, problems: list[str]) -> None:
         value = getattr(data, key)
         if value is not None and value < minimum:
             problems.append(f"data.{key}: expected at least {minimum}, received {value}")
+
+
+def _check_sets(data: DataSection, problems: list[str]) -> None:
+    """The sets of fine_grained exist, and those tested are among those used."""
+    for key, choices in (("sets", tuple(FINE_GRAINED)), ("test_sets", tuple(data.sets or FINE_GRAINED))):
+        given = getattr(data, key)
+        if given == []:
+            problems.append(f"data.{key}: expected at least one of {', '.join(choices)}, received an empty list")
+        for name in given or ():
+            if name not in choices:
+                problems.append(f"data.{key}: unknown set {name}{closest(name, choices)}")
 
 
 def _check_columns_named(data: DataSection, model: ModelSection | None, given: set[str], problems: list[str]) -> None:

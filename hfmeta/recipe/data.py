@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import datasets
 from datasets import ClassLabel, Dataset, DatasetDict
 
 from hfmeta.corpora import (
+    FunctionFamilies,
     Sinusoid,
     load_intents,
-    load_omniglot,
     load_quickstart_intents,
-    omniglot_splits,
-    rotate_classes,
 )
 from hfmeta.episodes import (
     EpisodeDataset,
@@ -28,13 +26,22 @@ from hfmeta.episodes import (
 )
 from hfmeta.recipe.dialogues import DIALOGUE_COLUMNS, load_dialogues, load_emoji_tweets, part_sizes
 from hfmeta.recipe.errors import closest
+from hfmeta.recipe.images import image_episode_options, load_images, official_runs
 from hfmeta.recipe.rows import read_rows
-from hfmeta.recipe.schema import CLASSIFICATION, DIALOGUE_CORPORA, INTENT_CORPORA, PARTS, TEXT, DataSection
+from hfmeta.recipe.schema import (
+    CLASSIFICATION,
+    DIALOGUE_CORPORA,
+    FAMILIES,
+    INTENT_CORPORA,
+    PARTS,
+    PHOTO_CORPORA,
+    TEXT,
+    DataSection,
+)
 
 # Validation episodes come from another seed than test episodes: a family without an end has the same tasks in both.
 VALID_SEED_OFFSET = 1_000_003
 INTENT_COLUMNS = {"label_column": "label", "input_column": "sentence"}
-OMNIGLOT_COLUMNS = {"label_column": "character", "input_column": "image"}
 TWEET_COLUMNS = {"label_column": "label", "input_column": "text"}
 SUPPORT_ROWS, QUERY_ROWS = 8, 15
 # Which dialogues of a task are its query, by part.
@@ -80,10 +87,10 @@ def build_episodes(
     Raises:
         HfmetaError: files, columns, tasks or sizes from which the episodes cannot be made.
     """
-    if data.corpus == "sinusoid":
+    if data.corpus in FAMILIES:
         support, query = data.support or SUPPORT_ROWS, data.query or QUERY_ROWS
-        train = EpisodeDataset(Sinusoid(support, query), seed=train_seed, length=data.train_tasks)
-        held_out = EpisodeDataset(Sinusoid(data.test_support or support, data.test_query or query))
+        train = EpisodeDataset(_family(data, support, query), seed=train_seed, length=data.train_tasks)
+        held_out = EpisodeDataset(_family(data, data.test_support or support, data.test_query or query))
         return _episodes(data, train, held_out, held_out, num_labels=None, split=None)
     tables = load_tables(data, task) if tables is None else tables
     options: dict[str, Any] = {"processing_class": processing_class, "task_type": task, "too_small": data.too_small}
@@ -102,7 +109,24 @@ def build_episodes(
         except EpisodeError as error:
             raise EpisodeError(f"data, {part} part: {error}") from error
     split = {part: [str(name) for name in one.task_names] for part, one in made.items()}
+    if data.official_runs is not None:
+        made["test"] = official_runs(data)
+        data = replace(data, test_tasks=min(data.test_tasks, len(made["test"])))
+    elif data.test_sets is not None:
+        chosen = [
+            place
+            for place, name in enumerate(tables["test"].select_columns("dataset")["dataset"])
+            if name in data.test_sets
+        ]
+        made["test"] = _n_way(data, tables["test"].select(chosen), "test", train_seed, options)
     return _episodes(data, made["train"], made.get("valid"), made["test"], num_labels, split)
+
+
+def _family(data: DataSection, support: int, query: int) -> Sinusoid | FunctionFamilies:
+    """The endless family that a section names, with sets of these sizes."""
+    if data.corpus == "sinusoid":
+        return Sinusoid(support, query)
+    return FunctionFamilies(support, query, data.noise_std, data.sin_form)
 
 
 def load_tables(data: DataSection, task: str) -> dict[str, Dataset]:
@@ -122,14 +146,8 @@ def load_tables(data: DataSection, task: str) -> dict[str, Dataset]:
         return {part: load_intents(data.corpus, data.root, split, named.get(part, part)) for part in parts}
     if data.corpus == "clinc150_quickstart":
         return {part: load_quickstart_intents(part) for part in parts}
-    if data.corpus == "omniglot":
-        drawings = load_omniglot(data.root, data.image_size)
-        tables = omniglot_splits(drawings, str(data.split or "maml"), data.split_seed, data.valid_alphabets)
-        if data.valid_tasks and "valid" not in tables:
-            raise EpisodeError(
-                f"data: the split {data.split} of Omniglot has no validation part; set valid_alphabets above 0, or valid_tasks to 0."
-            )
-        return {part: tables[part] for part in parts}
+    if data.corpus == "omniglot" or data.corpus in PHOTO_CORPORA:
+        return load_images(data, parts)
     if data.corpus in DIALOGUE_CORPORA:
         return load_dialogues(data, parts)
     if data.corpus == "tweet_eval_emoji":
@@ -206,12 +224,8 @@ def _n_way(data: DataSection, rows: Dataset, part: str, train_seed: int, options
     query = QUERY_ROWS if query is None else query
     columns: dict[str, Any] = {"label_column": data.label_column, "input_column": data.input_column}
     extra: dict[str, Any] = {}
-    if data.corpus == "omniglot":
-        columns = OMNIGLOT_COLUMNS
-        rotate = data.rotations if train or data.test_rotations is None else data.test_rotations
-        extra["transform"] = rotate_classes if rotate else None
-        # Lake's one-shot task takes the classes of a trial from one alphabet.
-        extra["group_column"] = "alphabet" if str(data.split or "maml").startswith("lake") else None
+    if data.corpus == "omniglot" or data.corpus in PHOTO_CORPORA:
+        columns, extra = image_episode_options(data, train)
     elif data.corpus is not None:
         columns = TWEET_COLUMNS if data.corpus == "tweet_eval_emoji" else INTENT_COLUMNS
     length = data.train_tasks if train else None

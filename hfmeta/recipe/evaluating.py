@@ -7,6 +7,7 @@ import shlex
 import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hfmeta.algorithms import algorithm_origin
@@ -15,6 +16,7 @@ from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner import MetaLearner
 from hfmeta.recipe.building import Build, build_model, training_arguments
 from hfmeta.recipe.data import build_episodes
+from hfmeta.recipe.ensemble import best_checkpoints, ensemble_scores
 from hfmeta.recipe.errors import RecipeError
 from hfmeta.recipe.parsing import apply_overrides, parse_tree
 from hfmeta.recipe.results import device_name
@@ -38,6 +40,8 @@ SIZES = {
     "test_tasks",
     "seed",
     "test_rotations",
+    "official_runs",
+    "test_sets",
     "max_length",
     "max_support_rows",
     "max_query_rows",
@@ -51,6 +55,7 @@ def evaluate_checkpoint(
     *,
     episodes: int | None = None,
     seed: int | None = None,
+    ensemble: int | None = None,
 ) -> dict[str, Any]:
     """Test a saved learner on fixed episodes of its recipe's test tasks.
 
@@ -59,6 +64,7 @@ def evaluate_checkpoint(
         overrides: `data.key=value`, `metrics=[...]`, `baselines=[...]` and `algorithm.test_inner_steps=...`, among others.
         episodes: number of test tasks, in place of the recipe's.
         seed: seed of the test episodes, in place of the recipe's.
+        ensemble: test so many of the run's checkpoints together, the best ones on its validation tasks, by their mean logits.
 
     Returns:
         results as of a run, without what belongs to training, and the scores of each task under `per_task`.
@@ -67,10 +73,12 @@ def evaluate_checkpoint(
         HfmetaError: no learner there, a learner saved without a recipe, or overrides that do not fit.
     """
     learner = MetaLearner.from_pretrained(name)
+    members = [] if ensemble is None else best_checkpoints(Path(name), ensemble)
     options = {"--episodes": ("data.test_tasks", episodes), "--seed": ("data.seed", seed)}
     given = {option: pair for option, pair in options.items() if pair[1] is not None}
     changes = [*overrides, *(f"{key}={value}" for key, value in given.values())]
     words = [word for option, (_, value) in given.items() for word in (option, str(value))]
+    words += ["--ensemble", str(ensemble)] if members else []
     command = shlex.join(["hfmeta", "evaluate", name, *words, *overrides])
     recipe = recipe_of_learner(learner, name, changes)
     learner.algorithm = recipe.algorithm
@@ -87,13 +95,15 @@ def evaluate_checkpoint(
         trainer = MetaTrainer(learner, args, eval_dataset=made.test)
         built = Build(recipe, args, made, lambda: build_model(recipe, made.num_labels, args.seed), learner)
         started = time.perf_counter()
-        scores = trainer.task_scores(made.test)
+        folders = [folder for folder, _ in members]
+        scores = ensemble_scores(trainer, made.test, folders) if folders else trainer.task_scores(made.test)
         seconds = time.perf_counter() - started
         baselines = run_baselines(built, args.device)
         results = assemble(built, scores, baselines, command)
     return {
         "checkpoint": name,
         **results,
+        **({"ensemble": {folder.name: accuracy for folder, accuracy in members}} if members else {}),
         "seconds": {"test": round(seconds, 3)},
         "world_size": args.world_size,
         "device": device_name(args.device),

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
 
 from hfmeta.algorithms import find_algorithm
 from hfmeta.episodes import FixedEpisodes
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner import MetaLearner
-from hfmeta.publishing import load_weights_into
+from hfmeta.learner.gates import gates_over_steps
+from hfmeta.publishing import last_good_checkpoint, load_weights_into
 from hfmeta.recipe.baselines import BaselineScores, Bench, run_baseline
 from hfmeta.recipe.building import Build, build
 from hfmeta.recipe.checks import METRICS
@@ -109,6 +109,7 @@ def assemble(
     ours = scores["accuracy" if compared == "accuracy" else "loss"][:, -1]
     entries, paired = baseline_entries(baselines, ours, compared)
     algorithm = built.learner.algorithm
+    gates = gates_over_steps(built.learner, episodes.test)
     return {
         "recipe": recipe.source,
         "command": command,
@@ -121,9 +122,10 @@ def assemble(
         "baselines": entries,
         "paired": paired,
         "adaptation_curve": {name: curve(scores[METRICS[name][0]]) for name in recipe.metrics},
-        "meta_gradient": "exact" if algorithm.order == 2 else "first_order",
+        "meta_gradient": algorithm.meta_gradient,
         "algorithm": {"name": recipe.algorithm_name, **algorithm.to_dict()},
         "learned": built.learner.summary(),
+        **({"gates": gates} if gates else {}),
         "hyper_parameters": recipe.tree,
     }
 
@@ -185,16 +187,18 @@ class StepClock(TrainerCallback):
 
 def _checkpoint(output: Path, resume: bool) -> str | None:
     """The checkpoint to go on from; refuses to mix a new run with the checkpoints of an old one."""
-    last = get_last_checkpoint(str(output)) if output.is_dir() else None
-    if resume and last is None:
-        raise HfmetaError(f"--resume: there is no checkpoint in {output}; leave --resume out to start anew.")
-    if not resume and last is not None:
+    if resume:
+        last = last_good_checkpoint(output)
+        if last is None:
+            raise HfmetaError(f"--resume: there is no checkpoint in {output}; leave --resume out to start anew.")
+        return str(last)
+    if any(output.glob("checkpoint-*")):
         # The Trainer would count the old run's checkpoints among its own and delete the wrong ones.
         raise HfmetaError(
             f"{output} holds checkpoints of an earlier run. Go on from the last one with --resume, choose another folder with "
             "training.output_dir=..., or delete it."
         )
-    return last
+    return None
 
 
 def _take_finished(trainer: MetaTrainer, checkpoint: Path) -> bool:

@@ -13,8 +13,19 @@ from hfmeta.algorithms.base import Algorithm
 
 SECTIONS = ("model", "adapter", "algorithm", "data", "training", "metrics", "baselines")
 INTENT_CORPORA = ("banking77", "clinc150")
+PHOTO_CORPORA = ("mini_imagenet", "fine_grained", "image_folder")
 DIALOGUE_CORPORA = ("persona_chat", "synthetic_persona_chat", "mojitalk")
-CORPORA = (*INTENT_CORPORA, "clinc150_quickstart", "omniglot", "sinusoid", *DIALOGUE_CORPORA, "tweet_eval_emoji")
+FAMILIES = ("sinusoid", "function_families")
+"""Endless families of regression tasks."""
+CORPORA = (
+    *INTENT_CORPORA,
+    "clinc150_quickstart",
+    "omniglot",
+    *FAMILIES,
+    *DIALOGUE_CORPORA,
+    "tweet_eval_emoji",
+    *PHOTO_CORPORA,
+)
 CLASSIFICATION = ("sequence-classification", "image-classification")
 TEXT = ("sequence-classification", "causal-lm", "seq2seq-lm")
 PARTS = ("train", "valid", "test")
@@ -101,13 +112,17 @@ class DataSection:
             persona_chat, the first word of the files' names; None: train, valid and test.
         shares: share of the tasks that goes to train, valid and test; they sum to 1.
         root: folder of the corpus; None: the environment variable HFMETA_DATA.
-        split: class split of an intent corpus (01 to 05), or scheme of Omniglot (maml, lake, lake-minimal-1, lake-minimal-2).
+        split: class split of an intent corpus (01 to 05), scheme of Omniglot (maml, lake, lake-minimal-1, lake-minimal-2), or a file
+            that lists the classes of fine_grained by part; None: 01, maml, or drawn from `split_seed`.
         split_seed: seed of splits that are drawn.
         train_part: part of an intent corpus to train on: train, or train.10samples (10 sentences a class).
         valid_alphabets: alphabets taken from Lake's training part for validation.
         rotations: turn each class of an Omniglot episode by a random multiple of 90 degrees, in training and evaluation.
         test_rotations: the same in evaluation only; None: as `rotations`.
-        image_size: pixels of a side, Omniglot.
+        official_runs: folder with Lake's run01 to run20 on Omniglot, which are then the test tasks.
+        sets: which sets of fine_grained are used; None: all four. The classes of an episode are of one set.
+        test_sets: which of them are tested; None: all of `sets`.
+        image_size: pixels of a side; None: 28 (omniglot) or 84 (photographs).
         task_column: column that says whose task a row is.
         input_column: column the model reads.
         target_column: column it is to produce.
@@ -121,6 +136,8 @@ class DataSection:
         train_k_shot: support rows per class of a training episode; None: `k_shot`.
         support: support rows per task (S) where episodes are not N-way; None: 8, or by dialogue all that are not the query.
         query: query rows: per class where episodes are N-way, else per task; None: 15, or 1 dialogue.
+        noise_std: standard deviation of noise on the values to predict (function_families).
+        sin_form: whether the offset of a sinusoid is added to the sine or inside it (function_families).
         test_support: support rows in evaluation; None: as `support`.
         test_query: query rows in evaluation; None: as `query`.
         max_support_rows: rows kept of a longer support set, where sizes count dialogues.
@@ -161,10 +178,14 @@ class DataSection:
             "clinc150_quickstart",
             "omniglot",
             "sinusoid",
+            "function_families",
             "persona_chat",
             "synthetic_persona_chat",
             "mojitalk",
             "tweet_eval_emoji",
+            "mini_imagenet",
+            "fine_grained",
+            "image_folder",
         ]
         | None
     ) = None
@@ -181,7 +202,10 @@ class DataSection:
     valid_alphabets: int = 0
     rotations: bool = True
     test_rotations: bool | None = None
-    image_size: int = 28
+    official_runs: str | None = None
+    sets: list[str] | None = None
+    test_sets: list[str] | None = None
+    image_size: int | None = None
     task_column: str | None = None
     input_column: str | None = None
     target_column: str | None = None
@@ -193,6 +217,8 @@ class DataSection:
     train_k_shot: int | None = None
     support: int | None = None
     query: int | None = None
+    noise_std: float = 0.0
+    sin_form: Literal["offset", "phase"] = "offset"
     test_support: int | None = None
     test_query: int | None = None
     max_support_rows: int | None = None
@@ -224,7 +250,7 @@ class DataSection:
     @property
     def by_label(self) -> bool:
         """Whether episodes are N-way by label."""
-        by_task = ("sinusoid", *DIALOGUE_CORPORA)
+        by_task = (*FAMILIES, *DIALOGUE_CORPORA)
         return self.corpus not in by_task and (self.corpus is not None or self.label_column is not None)
 
     @property

@@ -1,7 +1,8 @@
-"""The files of a run beside its checkpoint: results.json, per_task.json, the recipe, the split, plots, and the README's results."""
+"""The files of a run beside its checkpoint: results.json, per_task.json, the recipe, the split, plots, and the card with results."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,20 +10,20 @@ from typing import Any
 import yaml
 
 from hfmeta.episodes import save_split
+from hfmeta.publishing.card import learner_card
+from hfmeta.publishing.checkpoint import CONFIG
 from hfmeta.recipe.baselines import BaselineScores
 from hfmeta.recipe.building import Build
 from hfmeta.recipe.checks import METRICS
 from hfmeta.recipe.results import Scores
 from hfmeta.reporting import (
     adaptation_curve,
+    gate_plot,
     learning_curve,
-    markdown_table,
-    rows_of_results,
     write_json,
     write_text,
 )
 
-RESULTS_HEADING = "\n## Results\n"
 # The trainer's names of validation scores.
 EVAL_NAMES = {"accuracy": "accuracy", "loss": "query_loss"}
 
@@ -59,8 +60,12 @@ def write_run(
         output / "adaptation_curve.png",
         {name: entry for name, entry in results["baselines"].items() if entry["metric"] == metric},
     )
-    card = (output / "README.md").read_text(encoding="utf-8").split(RESULTS_HEADING)[0]
-    write_text(output / "README.md", card.rstrip() + "\n" + RESULTS_HEADING + results_text(results))
+    if "gates" in results:
+        gate_plot(results["gates"], output / "gates.png")
+    content = json.loads((output / CONFIG).read_text(encoding="utf-8"))
+    kind = getattr(built.learner.config, "model_type", None)
+    images = [path.name for path in output.glob("*.png")]
+    write_text(output / "README.md", learner_card(content, results, model_type=kind, images=images))
     write_json(output / "results.json", dict(results))
 
 
@@ -82,43 +87,3 @@ def per_task(
         "scores": {name: values.tolist() for name, values in scores.items()},
         "baselines": {name: found.scores.tolist() for name, found in baselines.items()},
     }
-
-
-def results_text(results: Mapping[str, Any]) -> str:
-    """The README's account of a run, in Markdown.
-
-    Args:
-        results: the results.
-    """
-    episodes, seconds = results["episodes"], results["seconds"]
-    per_iteration = seconds["per_iteration"]
-    lines = [
-        "",
-        markdown_table(rows_of_results(results)),
-        f"{episodes['count']:,} test tasks, episodes `{episodes['sha256'][:16]}`; intervals are 95 % over tasks. "
-        f"Meta-gradient: {results['meta_gradient'].replace('_', ' ')}. Seed {results['seed']}, "
-        f"{results['iterations']:,} outer steps"
-        + (f" at {per_iteration:.3g} s" if per_iteration is not None else "")
-        + f" on {results['device']} ({results['world_size']} process{'es' if results['world_size'] != 1 else ''}).",
-        "",
-    ]
-    if results["paired"]:
-        lines += ["Task by task, this learner minus the baseline:", ""]
-        percent = results["primary_metric"] == "accuracy"
-        for name, entry in results["paired"].items():
-            scale, unit, digits = (100.0, " points", 1) if percent else (1.0, "", 3)
-            text = f"- {name.replace('_', ' ')}: {entry['mean'] * scale:+.{digits}f} ± {entry['ci95'] * scale:.{digits}f}{unit}"
-            if "relative_error_reduction" in entry:
-                text += f"; {100 * entry['relative_error_reduction']:.0f} % of its errors removed"
-            lines.append(text)
-        lines.append("")
-    lines += [
-        "![Learning curve](learning_curve.png)",
-        "![Adaptation curve](adaptation_curve.png)",
-        "",
-        "```",
-        results["command"],
-        "```",
-        "",
-    ]
-    return "\n".join(lines)

@@ -10,6 +10,7 @@ from typing import Any
 
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.reporting.files import write_text
+from hfmeta.reporting.gates import gate_plot
 from hfmeta.reporting.plots import adaptation_curve
 from hfmeta.reporting.tables import Row, rows_of_results
 
@@ -66,7 +67,7 @@ def same_episodes(runs: Mapping[str, Mapping[str, Any]]) -> bool:
 
 
 def write_report(runs: Mapping[str, Mapping[str, Any]], output: str | Path) -> list[Path]:
-    """Write `report.html`, and `adaptation_<metric>.png` for every primary metric.
+    """Write `report.html`, `adaptation_<metric>.png` for every primary metric, and `gates_<n>.png` where the n-th run has gates.
 
     Args:
         runs: name -> results.
@@ -84,6 +85,10 @@ def write_report(runs: Mapping[str, Mapping[str, Any]], output: str | Path) -> l
         baselines = next(iter(chosen.values())).get("baselines", {}) if len(chosen) == 1 else {}
         shown = {name: entry for name, entry in baselines.items() if entry.get("metric") == metric}
         plots.append(adaptation_curve(curves, metric, output / f"adaptation_{metric}.png", shown))
+    gated = {name: one["gates"] for name, one in runs.items() if "gates" in one}
+    plots += [
+        gate_plot(gates, output / f"gates_{list(runs).index(name) + 1}.png", name) for name, gates in gated.items()
+    ]
     page = write_text(output / "report.html", _page(report_rows(runs), runs, [plot.name for plot in plots]))
     return [page, *plots]
 
@@ -103,7 +108,7 @@ def _page(rows: Sequence[Row], runs: Mapping[str, Mapping[str, Any]], plots: Seq
         f"<li>{html.escape(name)}: <code>{html.escape(str(one.get('command', '')))}</code></li>"
         for name, one in runs.items()
     )
-    images = "\n".join(f'<p><img src="{html.escape(name)}" alt="Adaptation curve"></p>' for name in plots)
+    images = "\n".join(f'<p><img src="{html.escape(name)}" alt="{html.escape(Path(name).stem)}"></p>' for name in plots)
     head = f'<meta charset="utf-8"><title>hfmeta report</title><style>{STYLE}</style>'
     headings = "<tr><th></th><th>metric</th><th>mean ± 95 % interval</th><th>tasks</th></tr>"
     return (

@@ -46,7 +46,7 @@ def learning_curve(log_history: Iterable[Mapping[str, Any]], metric: str, path: 
         the path written.
     """
     history = list(log_history)
-    figure, left = _figure()
+    figure, left = new_figure()
     left.set(xlabel="outer step", ylabel=f"query loss ({unit})", title="Learning curve")
     training = [(entry["step"], entry["loss"]) for entry in history if "loss" in entry and "step" in entry]
     if training:
@@ -68,7 +68,7 @@ def learning_curve(log_history: Iterable[Mapping[str, Any]], metric: str, path: 
     lines = [line for axis in axes for line in axis.get_lines()]
     if lines:
         axes[-1].legend(lines, [str(line.get_label()) for line in lines], loc="best", fontsize=8)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def adaptation_curve(
@@ -88,7 +88,7 @@ def adaptation_curve(
     Returns:
         the path written.
     """
-    figure, axis = _figure()
+    figure, axis = new_figure()
     scale = 100.0 if is_fraction(metric) else 1.0
     colours = iter(COLOURS * (1 + (len(curves) + len(baselines or {})) // len(COLOURS)))
     for name, curve in curves.items():
@@ -108,7 +108,7 @@ def adaptation_curve(
     )
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend(loc="best", fontsize=8)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def pair_plot(
@@ -125,7 +125,7 @@ def pair_plot(
     Returns:
         the path written.
     """
-    figure, axis = _figure()
+    figure, axis = new_figure()
     for (label, (x, y)), colour in zip(points.items(), COLOURS * (1 + len(points) // len(COLOURS)), strict=False):
         axis.scatter(x, y, s=6, alpha=0.3, color=colour, linewidths=0)
         order = sorted(range(len(x)), key=lambda place: x[place])
@@ -136,7 +136,7 @@ def pair_plot(
     axis.set(xlabel=xlabel, ylabel=ylabel)
     if points:
         axis.legend(loc="best", fontsize=8)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def _halves(ci95: Sequence[float | None], scale: float) -> list[float]:
@@ -144,7 +144,8 @@ def _halves(ci95: Sequence[float | None], scale: float) -> list[float]:
     return [0.0 if half is None else half * scale for half in ci95]
 
 
-def _figure() -> tuple[Figure, Any]:
+def new_figure() -> tuple[Figure, Any]:
+    """An empty figure of the usual size, and its axis."""
     # No pyplot: no global state, no display, nothing to close.
     figure = Figure(figsize=(7.0, 4.2), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
@@ -160,7 +161,13 @@ def _band(axis: Any, x: list[int], mean: list[float], ci95: list[float], colour:
     axis.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
 
 
-def _save(figure: Figure, path: str | Path) -> Path:
+def save_figure(figure: Figure, path: str | Path) -> Path:
+    """Write a figure as a PNG, whole or not at all.
+
+    Args:
+        figure: drawn.
+        path: the file.
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return write_bytes(path, buffer.getvalue())

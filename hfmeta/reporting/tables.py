@@ -11,6 +11,8 @@ from rich.table import Table
 
 # Fractions are shown in per cent, other numbers as they are.
 PERCENT = ("accuracy", "exact_match", "f1")
+LARGE = 1e6
+"""From here on a mean, of runs that diverge, is written with its power of ten."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,10 @@ class Row:
         """`88.5 ± 0.6 %` for a fraction, `0.672 ± 0.031` otherwise."""
         percent = is_fraction(self.metric)
         scale, digits = (100.0, 1) if percent else (1.0, 3)
-        text = f"{self.mean * scale:.{digits}f}" if math.isfinite(self.mean) else str(self.mean)
+        kind = f".{digits}f" if not math.isfinite(self.mean) or abs(self.mean) < LARGE else ".3g"
+        text = f"{self.mean * scale:{kind}}" if math.isfinite(self.mean) else str(self.mean)
         if self.ci95 is not None:
-            text += f" ± {self.ci95 * scale:.{digits}f}" if math.isfinite(self.ci95) else " ± ?"
+            text += f" ± {self.ci95 * scale:{kind}}" if math.isfinite(self.ci95) else " ± ?"
         return text + (" %" if percent else "")
 
 

@@ -19,6 +19,7 @@ from hfmeta.inner.errors import HfmetaError
         ({"pretrain_until": -1.0}, "pretrain_until is a share between 0 and 1, not -1.0"),
         ({"prune_steps": 0.5}, "prune_steps must be a whole number of at least 0, not 0.5"),
         ({"test_prune_steps": -1}, "test_prune_steps must be a whole number of at least 0, not -1"),
+        ({"prune_lr": 0.0}, "prune_lr must be a positive number, not 0.0"),
         ({"prune_l1": -0.1}, "prune_l1 must be zero or more, not -0.1"),
         ({"inner_lr": 0.0}, "inner_lr must be positive"),
     ],

@@ -1,4 +1,4 @@
-"""Omniglot: a made parquet file in the packed layout, both splits, rotations, Lake's runs; the full corpus where it is at hand."""
+"""Omniglot: a made parquet file in the packed layout, both splits, rotations; the full corpus where it is at hand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hfmeta.corpora import load_lake_runs, load_omniglot, omniglot_splits, rotate_classes
+from hfmeta.corpora import load_omniglot, omniglot_splits, rotate_classes
 from hfmeta.corpora import omniglot as module
 from hfmeta.episodes import EpisodeDataset, EpisodeError, FixedEpisodes, check_disjoint
 
@@ -112,7 +112,7 @@ def test_the_resized_array_is_kept_and_bound_to_its_file(
 ) -> None:
     made: list[int] = []
     monkeypatch.setattr(
-        module, "_drawing", lambda data, size, inner=module._drawing: made.append(size) or inner(data, size)
+        module, "drawing_pixels", lambda data, size, inner=module.drawing_pixels: made.append(size) or inner(data, size)
     )
     first = load_omniglot(root).to_dict()
     assert len(made) == 120
@@ -223,51 +223,6 @@ def test_rotations_turn_each_class_as_one(root: Path) -> None:
         seen |= {(label, *each) for label, each in turns.items()}
     assert seen == {(label, turn) for label in range(5) for turn in range(4)}
     assert torch.equal(turned[3]["query"]["pixel_values"], turned[3]["query"]["pixel_values"])
-
-
-def made_runs(folder: Path, runs: int = 2, ways: int = 3) -> Path:
-    """Write runs in the layout of all_runs.zip: class_labels.txt names test file and training file on each line."""
-    for run in range(1, runs + 1):
-        name = f"run{run:02d}"
-        for kind in ("training", "test"):
-            (folder / name / kind).mkdir(parents=True)
-        order = np.random.default_rng(run).permutation(ways)
-        lines = []
-        for item, c in enumerate(order, start=1):
-            (folder / name / "test" / f"item{item:02d}.png").write_bytes(drawing(run * 100 + int(c)))
-            (folder / name / "training" / f"class{item:02d}.png").write_bytes(drawing(run * 100 + item - 1))
-            lines.append(f"{name}/test/item{item:02d}.png {name}/training/class{c + 1:02d}.png")
-        (folder / name / "class_labels.txt").write_text("\n".join(lines) + "\n")
-    return folder
-
-
-def test_official_runs(tmp_path: Path) -> None:
-    runs = load_lake_runs(made_runs(tmp_path))
-    assert [run["task"] for run in runs] == [1, 2]
-    for run in runs:
-        assert run["support"]["pixel_values"].shape == run["query"]["pixel_values"].shape == (3, 1, 28, 28)
-        assert run["support"]["labels"].tolist() == [0, 1, 2]
-        # Test item i shows the very drawing of its class here, so the label must find it.
-        assert torch.equal(run["support"]["pixel_values"][run["query"]["labels"]], run["query"]["pixel_values"])
-        assert 0.5 < run["query"]["pixel_values"].max() <= 1
-    assert load_lake_runs(tmp_path, size=14)[0]["support"]["pixel_values"].shape == (3, 1, 14, 14)
-
-
-def test_refusals_of_runs(tmp_path: Path) -> None:
-    with pytest.raises(EpisodeError, match=r"has no folders run01 to run20; unpack all_runs.zip"):
-        load_lake_runs(tmp_path)
-    made_runs(tmp_path, runs=1)
-    (tmp_path / "run01" / "test" / "item01.png").unlink()
-    with pytest.raises(EpisodeError, match="item01.png, named by class_labels.txt, is missing"):
-        load_lake_runs(tmp_path)
-    (tmp_path / "run01" / "class_labels.txt").write_text("one two three")
-    with pytest.raises(
-        EpisodeError, match="has the line 'one two three'; a test file and a training file were expected"
-    ):
-        load_lake_runs(tmp_path)
-    (tmp_path / "run01" / "class_labels.txt").unlink()
-    with pytest.raises(EpisodeError, match="class_labels.txt is missing; every run has one"):
-        load_lake_runs(tmp_path)
 
 
 @pytest.mark.skipif("HFMETA_DATA" not in os.environ, reason="the full corpus is not at hand")

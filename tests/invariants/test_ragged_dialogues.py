@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from hfmeta.algorithms import Maml
+from hfmeta.config import MetaConfig
 from hfmeta.corpora import load_persona_chat
 from hfmeta.episodes import EpisodeDataset
 from hfmeta.learner import MetaLearner
+from hfmeta.trainer import MetaTrainer
 from tiny import tiny_t5, tiny_tokenizer, with_lora
 from tiny_dialogues import write_persona_chat
 
@@ -42,3 +44,7 @@ def test_padded_dialogues_change_no_score(tmp_path: Path, model: str, evaluator:
     together = losses(made)
     assert together.shape == (3, 3)
     torch.testing.assert_close(together, torch.cat([losses([one]) for one in made]), rtol=1e-12, atol=1e-12)
+
+    args = MetaConfig(str(tmp_path / "run"), report_to="none", use_cpu=True, per_device_eval_batch_size=1)
+    found = MetaTrainer(learner, args).task_scores(made)["loss"]
+    torch.testing.assert_close(torch.as_tensor(found), together, rtol=1e-6, atol=1e-6)

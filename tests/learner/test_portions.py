@@ -8,7 +8,7 @@ import torch
 from hfmeta.algorithms import Maml
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner import MetaLearner
-from hfmeta.learner.portions import Portions
+from hfmeta.learner.portions import Portions, trimmed
 from tiny import random_batch, tiny_bert
 from truth import outer_gradient, relative_gap
 
@@ -52,7 +52,7 @@ def test_a_portion_without_a_target_is_waited_out():
     labels = torch.full((1, 3, 4), -100)
     labels[0, :, 0] = 7
     labels[0, 0, 1:3], labels[0, 2, 1] = 8, 9
-    portions = Portions({"labels": labels}, 1, causal=True)
+    portions = Portions({"labels": labels}, 1, kind="causal-lm")
     assert [None if active is None else active.tolist() for active in portions.active] == [None, [False], None]
     assert all((batch["labels"][:, :, 1:] != -100).any() for batch in portions.batches)
     assert Portions({"labels": labels}, 1).active == [None, None, None]
@@ -102,3 +102,29 @@ def test_a_pass_over_portions_takes_one_step_on_each():
     with torch.no_grad():
         expected = model(**{name: value[0] for name, value in batch["query"].items()}).loss
     torch.testing.assert_close(scores["loss"][0, -1], expected)
+
+
+def test_columns_that_are_padding_in_every_row_are_left_out():
+    mask = torch.tensor([[[1, 1, 0, 0], [1, 0, 0, 0]]])
+    ids = torch.arange(8).view(1, 2, 4)
+    source = {"input_ids": ids, "attention_mask": mask}
+    labels = torch.tensor([[[5, -100, -100, -100], [5, 6, 7, -100]]])
+
+    decoder = trimmed({**source, "labels": labels}, "tokens")
+    assert decoder["input_ids"].tolist() == [[[0, 1], [4, 5]]]
+    assert decoder["labels"].tolist() == [[[5, -100, -100], [5, 6, 7]]]
+
+    beside = trimmed({**source, "labels": labels}, "causal-lm")
+    assert beside["input_ids"].shape == beside["labels"].shape == (1, 2, 3), "a target is never cut off"
+    classes = trimmed({**source, "labels": torch.tensor([[0, 1]])}, "classification")
+    assert classes["attention_mask"].tolist() == [[[1, 1], [1, 0]]]
+    assert classes["labels"].tolist() == [[0, 1]]
+
+
+def test_other_tensors_and_other_models_keep_their_shape():
+    pixels = {"pixel_values": torch.zeros(1, 2, 3, 4, 4), "labels": torch.tensor([[0, 1]])}
+    assert trimmed(pixels, "classification") is pixels
+    mask = torch.tensor([[[1, 0], [1, 0]]])
+    own = trimmed({"attention_mask": mask, "labels": torch.full((1, 2, 3), -100)})
+    assert own["labels"].shape == (1, 2, 3)
+    assert own["attention_mask"].shape == (1, 2, 1)

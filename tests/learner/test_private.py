@@ -176,24 +176,29 @@ def test_disjoint_tasks_do_not_touch_each_other():
 
 
 @pytest.mark.parametrize("proximal", [False, True])
-def test_carving_is_fine_tuning_with_l1_and_algorithm_1(proximal):
-    learner = learner_of(prune_l1=0.01, prune_proximal=proximal, inner_batch_size=2)
+@pytest.mark.parametrize("adam", [None, 0.02])
+def test_carving_is_fine_tuning_with_l1_and_algorithm_1(adam, proximal):
+    learner = learner_of(prune_l1=0.01, prune_proximal=proximal, prune_lr=adam, inner_batch_size=2)
     batch = batch_of(1)
     with torch.no_grad():
         start, masks = Trajectory(learner, batch["support"], None).carve(3)
     model = copy.deepcopy(learner.model)
     named = dict(model.named_parameters())
+    own = [value for name, value in named.items() if adam is not None and name in learner.private.shapes]
+    rest = [value for value in named.values() if not any(value is one for one in own)]
+    optimizers = [torch.optim.SGD(rest, lr=0.1), *([torch.optim.Adam(own, lr=adam)] if own else [])]
     for step in range(6):
         rows = {name: value[0, 2 * (step % 2) : 2 * (step % 2) + 2] for name, value in batch["support"].items()}
         loss = model(**rows).loss
         if not proximal:
             loss = loss + 0.01 * sum(named[name].abs().sum() for name in learner.private.weights)
-        grads = torch.autograd.grad(loss, list(named.values()))
+        loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+        model.zero_grad()
         with torch.no_grad():
-            for (name, value), grad in zip(named.items(), grads, strict=True):
-                value -= 0.1 * grad
-                if proximal and name in learner.private.weights:
-                    value.copy_(torch.nn.functional.softshrink(value, 0.001))
+            for name in learner.private.weights if proximal else ():
+                named[name].copy_(torch.nn.functional.softshrink(named[name], 0.01 * (adam or 0.1)))
     for name, value in named.items():
         torch.testing.assert_close(start[name][0], value.detach(), rtol=1e-9, atol=1e-12)
     thin = learner.private.thinnable

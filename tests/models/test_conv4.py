@@ -195,3 +195,42 @@ def test_a_copy_computes_the_same():
     model = tiny_conv4()
     x = torch.randn(3, 1, 16, 16)
     assert torch.equal(copy.deepcopy(model)(x).logits, model(x).logits)
+
+
+def test_the_lstm_meta_learners_network_has_its_32901_weights():
+    config = Conv4Config(num_labels=5, norm_scale=True, statistics="task", **MINI_IMAGENET)
+    model = seeded(lambda: Conv4ForImageClassification(config))
+    assert sum(value.numel() for value in model.parameters()) == 32_901
+    assert all(torch.equal(block.norm.scale.detach(), torch.ones(32)) for block in model.blocks)
+
+
+def test_fixed_statistics_are_stored_and_make_rows_independent(tmp_path):
+    model = tiny_conv4(norm_scale=True, statistics="fixed")
+    for block in model.blocks:
+        assert torch.equal(block.norm.mean, torch.zeros(4))
+        assert torch.equal(block.norm.variance, torch.ones(4))
+        block.norm.mean.fill_(0.2)
+        block.norm.variance.fill_(0.7)
+        block.norm.scale.data.fill_(1.5)
+    x = torch.randn(3, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(model(x[:1]).logits, model(x).logits[:1])
+    hidden = model.blocks[0].conv(x)
+    expected = F.batch_norm(
+        hidden, torch.full((4,), 0.2), torch.full((4,), 0.7), torch.full((4,), 1.5), torch.zeros(4), eps=1e-3
+    )
+    torch.testing.assert_close(model.blocks[0].norm(hidden), expected)
+    model.save_pretrained(tmp_path)
+    assert torch.equal(AutoModelForImageClassification.from_pretrained(tmp_path)(x).logits, model(x).logits)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"statistics": "running"}, "statistics='running' is not known to conv4; choose one of batch, task, fixed"),
+        ({"statistics_momentum": 0.0}, "statistics_momentum=0.0 is a weight above 0, 1 at most"),
+        ({"statistics_momentum": 1.5}, "statistics_momentum=1.5 is a weight above 0, 1 at most"),
+    ],
+)
+def test_bad_statistics_are_refused(options, message):
+    with pytest.raises(HfmetaError, match=message):
+        Conv4Config(**options)

@@ -30,6 +30,8 @@ def test_files_move_together_and_what_was_there_stays(tmp_path):
 
 
 def test_the_marker_moves_last(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "what else is there").write_text("")
     moved, replace = [], os.replace
     monkeypatch.setattr(os, "replace", lambda a, b: (moved.append(os.path.basename(b)), replace(a, b)))
     with written_together(tmp_path / "out", last="a_marker") as temporary:

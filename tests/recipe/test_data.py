@@ -47,6 +47,18 @@ def test_sinusoid_has_its_own_sizes_in_evaluation():
     assert build_episodes(DataSection(corpus="sinusoid", valid_tasks=0), "regression", None, 0).valid is None
 
 
+def test_function_families_have_noise_and_a_form_of_sinusoid():
+    sizes = {"support": 5, "query": 4, "test_support": 3, "valid_tasks": 0, "test_tasks": 8}
+    plain, noisy, phase = (
+        build_episodes(DataSection(corpus="function_families", **sizes, **more), "regression", None, train_seed=1)
+        for more in ({}, {"noise_std": 0.3}, {"sin_form": "phase"})
+    )
+    assert plain.train[0]["support"]["inputs"].shape == (5, 1)
+    assert plain.test[0]["support"]["inputs"].shape == (3, 1)
+    assert (plain.valid, plain.num_labels, plain.split) == (None, None, None)
+    assert len({made.test.sha256 for made in (plain, noisy, phase)}) == 3
+
+
 def test_intents_by_published_split(tmp_path, tokenizer):
     root = str(write_intents(tmp_path))
     data = DataSection(

@@ -90,6 +90,7 @@ def test_everything_wrong_is_told_at_once(path):
             ["training.load_best_model_at_end=true", "training.save_strategy=steps"],
             "training: --load_best_model_at_end requires",
         ),
+        (["training.hub_token=hf_x"], "training.hub_token: a recipe is published with its results"),
         (["training.resume_from_checkpoint=x"], "training.resume_from_checkpoint: `hfmeta train` decides this itself"),
         (["~model.name"], "model.name: missing; give text"),
         (
@@ -119,6 +120,10 @@ def test_everything_wrong_is_told_at_once(path):
         (["data.dataset=x"], "data: give one of corpus, path or dataset; received corpus, dataset"),
         (["data.corpus=sinusoids"], "(did you mean sinusoid?)"),
         (["data.n_way=5"], "data.n_way: not used with corpus sinusoid; leave it out"),
+        (["data.noise_std=0.1"], "data.noise_std: not used with corpus sinusoid; leave it out"),
+        (["data.corpus=function_families", "data.noise_std=-1"], "data.noise_std: expected at least 0, received -1"),
+        (["data.corpus=function_families", "data.sin_form=x"], "data.sin_form: expected one of offset, phase"),
+        (["algorithm={name: hsml, tree: [4, 0, 1]}"], "tree must be widths of at least 1 that end in 1, the root"),
         (["data.query=0"], "data.query: expected at least 1, received 0"),
         (["data.test_query=0"], "data.test_query: expected at least 1, received 0"),
         (["data.root=/nowhere/at/all", "data.corpus=omniglot"], "data.root: no such folder: /nowhere/at/all"),

@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
 from hfmeta import EpisodeDataset, MetaLearner
@@ -108,10 +109,15 @@ def test_the_readme_tells_the_results(run):
     folder, results = run
     text = (folder / "README.md").read_text(encoding="utf-8")
     assert text.count("## Results") == 1
-    assert "| pretrained | mse |" in text
-    assert "| maml | mse |" in text
-    assert "this learner minus the baseline" in text
-    assert results["command"] in text
+    assert "| | mse |" in text
+    assert "| pretrained | " in text
+    assert "| maml | **" in text
+    assert "this learner minus" in text
+    assert results["episodes"]["sha256"] in text
+    assert "hfmeta train" in text
+    assert str(folder.parent) not in text  # a card tells nobody's folders
+    found = ModelCard(text).data.eval_results
+    assert found[0].metric_value == pytest.approx(results["metrics"]["mse"]["mean"], rel=1e-4)
     assert text.startswith("---\n")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -13,8 +14,9 @@ RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 def script(name: str) -> ModuleType:
     """The script at a path under `recipes/`, as a module."""
-    spec = importlib.util.spec_from_file_location(Path(name).stem, RECIPES / name)
+    spec = importlib.util.spec_from_file_location(f"recipe_{Path(name).parent.name}_{Path(name).stem}", RECIPES / name)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where a dataclass looks its annotations up
     spec.loader.exec_module(module)
     return module
 

@@ -64,7 +64,7 @@ def test_a_table_from_training_to_markdown(persona, capsys):
         "c_score",
         "overlap",
     }
-    assert cmaml["sizes"]["model"]["name"] == "models/seq2spg_seed0/checkpoint-1", "it starts half-way"
+    assert cmaml["sizes"]["model"]["name"] == "models/seq2spg_seed0/checkpoint-2", "it starts where that run ended"
     assert "root" not in cmaml["sizes"]["data"]
     replies = (output / "rows" / "main" / "cmaml_seq2spg_seed0.replies.jsonl").read_text().splitlines()
     assert len(replies) == cmaml["episodes"]["replies"]

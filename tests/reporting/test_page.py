@@ -44,6 +44,14 @@ def test_different_episodes_are_said(tmp_path):
     assert [path.name for path in written[1:]] == ["adaptation_accuracy.png", "adaptation_loss.png"]
 
 
+def test_a_run_whose_rule_has_gates_shows_them(tmp_path):
+    course = {"mean": [0.1, 0.2], "low": [0.0, 0.1], "high": [0.2, 0.3], "tensors": {"w": [0.1, 0.2]}}
+    gated = {**results(0.8), "gates": {"tasks": 2, "input": course, "forget": course}}
+    written = write_report({"one": results(0.9), "two": gated}, tmp_path)
+    assert [path.name for path in written[1:]] == ["adaptation_accuracy.png", "gates_2.png"]
+    assert '<img src="gates_2.png" alt="gates_2">' in written[0].read_text(encoding="utf-8")
+
+
 def test_one_run_shows_its_baselines(tmp_path):
     assert len(write_report({"one": results(0.9)}, tmp_path)) == 2
 

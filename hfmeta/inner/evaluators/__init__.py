@@ -1,8 +1,18 @@
 """How the losses of a stack of tasks are computed: several ways, one number."""
 
 from hfmeta.inner.evaluators.batched import Batched, own_values, owners, unsupported
-from hfmeta.inner.evaluators.head import Head, head_features
+from hfmeta.inner.evaluators.head import Head, captured_input, head_features
 from hfmeta.inner.evaluators.looped import Looped
 from hfmeta.inner.evaluators.vectorised import Vectorised
 
-__all__ = ["Batched", "Head", "Looped", "Vectorised", "head_features", "own_values", "owners", "unsupported"]
+__all__ = [
+    "Batched",
+    "Head",
+    "Looped",
+    "Vectorised",
+    "captured_input",
+    "head_features",
+    "own_values",
+    "owners",
+    "unsupported",
+]

@@ -1,4 +1,4 @@
-"""Where a task's values start: `init(theta, labels, features) -> stack`."""
+"""Where a task's values start: `init(theta, support, features) -> stack`, or a `Start`."""
 
 from hfmeta.inner.inits.head import HEADS, HeadInit, Plain, class_means
 

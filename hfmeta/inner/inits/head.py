@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hfmeta.inner.errors import HfmetaError
-from hfmeta.inner.types import Params, stack_expanded
+from hfmeta.inner.types import Batch, Params, stack_expanded
 
 OUT_OF_THE_QUESTION = -1e4
 """The logit of a class that an episode does not have: far below all others, finite in half precision."""
@@ -24,11 +24,9 @@ HEADS = ("shared", "zero", "prototype")
 class Plain(nn.Module):
     """Every task starts from the learned values."""
 
-    needs_features = False
-
-    def forward(self, theta: Params, labels: Tensor, features: Callable[[], Tensor]) -> Params:
-        """Theta without task dimension to a stack `[T, ...]`; labels are `[T, S]`."""
-        return stack_expanded(theta, labels.shape[0])
+    def forward(self, theta: Params, support: Batch, features: Callable[[], Tensor]) -> Params:
+        """Theta without task dimension to a stack `[T, ...]`; the support set is `[T, S, ...]`."""
+        return stack_expanded(theta, support["labels"].shape[0])
 
 
 class HeadInit(nn.Module):
@@ -56,12 +54,12 @@ class HeadInit(nn.Module):
         self.weight, self.bias, self.head = weight, bias, head
         self.own_classes = False
         """Whether labels are dealt afresh in each episode, so that a class without a support row does not exist."""
-        self.needs_features = head == "prototype"
-        if self.needs_features:
+        if head == "prototype":
             self.log_scale = nn.Parameter(torch.tensor(scale, dtype=dtype or torch.float32).log())
 
-    def forward(self, theta: Params, labels: Tensor, features: Callable[[], Tensor]) -> Params:
-        """Theta to a stack `[T, ...]`; labels `[T, S]`, features `[T, S, d]`."""
+    def forward(self, theta: Params, support: Batch, features: Callable[[], Tensor]) -> Params:
+        """Theta to a stack `[T, ...]`; the labels of the support set are `[T, S]`, features `[T, S, d]`."""
+        labels = support["labels"]
         start = stack_expanded(theta, labels.shape[0])
         if self.head == "zero":
             for name in filter(None, (self.weight, self.bias)):

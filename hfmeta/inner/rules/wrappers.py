@@ -1,4 +1,6 @@
-"""Rules that hold another rule: clip its gradients, shrink its result, keep some entries or some tasks where they are."""
+"""Rules that hold another rule: clip its gradients, shrink its result, keep some entries or some tasks where they are, share the
+tensors out between two rules, or pull towards the start.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.inner.types import Params
@@ -92,6 +95,36 @@ class Masked(nn.Module):
         return {n: torch.where(self.masks[n], v, params[n]) if n in self.masks else v for n, v in moved.items()}, state
 
 
+class Apart(nn.Module):
+    """Some tensors step by a rule of their own.
+
+    Args:
+        rule: of all other tensors.
+        own: of the named ones.
+        names: which tensors step by `own`.
+    """
+
+    def __init__(self, rule: nn.Module, own: nn.Module, names: Collection[str]):
+        super().__init__()
+        self.rule, self.own, self.names = rule, own, frozenset(names)
+
+    def start(self, params: Params) -> Any:
+        """The state of both rules."""
+        rest, named = self._parted(params)
+        return {"rule": self.rule.start(rest), "own": self.own.start(named)}  # type: ignore[operator]
+
+    def forward(self, params: Params, grads: Params, losses: Tensor, state: Any) -> tuple[Params, Any]:
+        """Step, each tensor by its rule; `[T, ...]` throughout."""
+        (rest, named), (of_rest, of_named) = self._parted(params), self._parted(grads)
+        moved, others = (self.rule(rest, of_rest, losses, state["rule"])) if rest else ({}, state["rule"])
+        found, own = self.own(named, of_named, losses, state["own"])
+        return {name: {**moved, **found}[name] for name in params}, {"rule": others, "own": own}
+
+    def _parted(self, values: Params) -> tuple[Params, Params]:
+        rest = {name: value for name, value in values.items() if name not in self.names}
+        return rest, {name: value for name, value in values.items() if name in self.names}
+
+
 class Waiting(nn.Module):
     """Some tasks sit out some steps: those whose support set has no portion left for them.
 
@@ -110,9 +143,44 @@ class Waiting(nn.Module):
 
     def forward(self, params: Params, grads: Params, losses: Tensor, state: Any) -> tuple[Params, Any]:
         """Step, then put the tasks that wait back; `[T, ...]` throughout."""
-        moved, inner = self.rule(params, grads, losses, state["inner"])
+        before = state["inner"]
+        moved, inner = self.rule(params, grads, losses, before)
         active = self.active[state["step"] % len(self.active)]
-        state = {"step": state["step"] + 1, "inner": inner}
-        if active is None:
-            return moved, state
-        return {n: torch.where(active.view(-1, *[1] * (v.dim() - 1)), v, params[n]) for n, v in moved.items()}, state
+        if active is not None:
+
+            def held(new: Any, old: Any) -> Any:
+                return torch.where(active.view(-1, *[1] * (new.dim() - 1)), new, old) if torch.is_tensor(new) else new
+
+            moved = {name: held(value, params[name]) for name, value in moved.items()}
+            inner = pytree.tree_map(held, inner, before)
+        return moved, {"step": state["step"] + 1, "inner": inner}
+
+
+class Pulled(nn.Module):
+    """The inner problem has a proximal term, lam / 2 |phi - theta|^2 (Rajeswaran et al. 2019, equation 3).
+
+    Args:
+        rule: takes the step.
+        lam: weight of the term.
+        last: None: the term is part of every step's gradient. K: after step K the term alone takes one step more, and no other (the
+            authors' code).
+    """
+
+    def __init__(self, rule: Any, lam: float, last: int | None = None):
+        super().__init__()
+        self.rule, self.lam, self.last = rule, lam, last
+
+    def start(self, params: Params) -> Any:
+        """The number of the step, where the task started, and the inner rule's own state."""
+        return {"step": 0, "start": params, "inner": self.rule.start(params)}
+
+    def forward(self, params: Params, grads: Params, losses: Tensor, state: Any) -> tuple[Params, Any]:
+        """Step with the term; `[T, ...]` throughout."""
+        start, step = state["start"], state["step"] + 1
+        if self.last is None:
+            grads = {name: grad + self.lam * (params[name] - start[name]) for name, grad in grads.items()}
+        moved, inner = self.rule(params, grads, losses, state["inner"])
+        if step == self.last:
+            back = {name: self.lam * (value - start[name]) for name, value in moved.items()}
+            moved, inner = self.rule(moved, back, losses, inner)
+        return moved, {"step": step, "start": start, "inner": inner}

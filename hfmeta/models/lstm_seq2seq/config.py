@@ -11,6 +11,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.models.private_mlp import check_private_sizes
 
+PRIVATE_INITS = ("default", "kaiming")
 PRIVATE_INPUTS = ("embedding_and_state", "state")
 
 
@@ -71,21 +72,29 @@ class Seq2SpgConfig(LstmSeq2SeqConfig):
             (`embedding_and_state`, Seq2SPG), or the latter alone (`state`, Seq2SP'G).
         private_sizes: widths of the private network from input to output; None: the paper's, in proportion to H (600, 600, 500, 400,
             300 for Seq2SPG and 300, 300, 200, 100, 300 for Seq2SP'G at E = H = 300).
+        private_init: how its weights are drawn: `default` (the framework's, as in the reference code; after some training in common
+            its gradient is a thousandth of the gate's, and users hardly differ in it) or `kaiming` (He et al. 2015).
 
     Raises:
-        HfmetaError: as `LstmSeq2SeqConfig`; an unknown `private_input`; widths that do not begin or end as the network around them.
+        HfmetaError: as `LstmSeq2SeqConfig`; an unknown `private_input` or `private_init`; widths that do not begin or end as the
+            network around them.
     """
 
     model_type = "hfmeta-seq2spg"
 
     private_input: str = "embedding_and_state"
     private_sizes: list[int] | tuple[int, ...] | None = None
+    private_init: str = "default"
 
     def __post_init__(self, **kwargs: object) -> None:
         super().__post_init__(**kwargs)
         if self.private_input not in PRIVATE_INPUTS:
             raise HfmetaError(
                 f"private_input={self.private_input!r} is not known; choose one of {', '.join(PRIVATE_INPUTS)}."
+            )
+        if self.private_init not in PRIVATE_INITS:
+            raise HfmetaError(
+                f"private_init={self.private_init!r} is not known; choose one of {', '.join(PRIVATE_INITS)}."
             )
         if self.private_sizes is None:
             return

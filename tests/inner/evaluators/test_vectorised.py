@@ -7,7 +7,7 @@ import torch
 
 from hfmeta.inner.evaluators import Looped, Vectorised
 from hfmeta.inner.types import stack_expanded
-from tiny import random_batch, tiny_bert, tiny_gpt2, tiny_mlp, with_lora
+from tiny import random_batch, tiny_bert, tiny_gpt2, tiny_mlp, tiny_t5, with_lora
 
 MODELS = {
     "mlp": (tiny_mlp, "regression"),
@@ -57,4 +57,15 @@ def test_the_batch_that_was_given_keeps_its_mask():
     bound = Vectorised(tiny_bert(), []).bind(batch)
     assert torch.equal(batch["attention_mask"], mask)
     assert bound.inputs["attention_mask"].dtype == torch.float32
-    assert bound.inputs["attention_mask"].shape == (*mask.shape[:2], 1, mask.shape[2], mask.shape[2])
+    assert bound.inputs["attention_mask"].shape == (*mask.shape[:2], 1, 1, mask.shape[2])
+
+
+def test_source_and_target_of_unlike_length_give_the_loops_losses():
+    model = tiny_t5(dtype=torch.float64).eval()
+    batch = random_batch("seq2seq-lm", T=2)["support"]
+    params = perturbed(model, 2)
+    for width in (3, 5):
+        source = {name: batch[name][..., :width].contiguous() for name in ("input_ids", "attention_mask")}
+        unlike = {**source, "labels": batch["labels"][..., :4].contiguous()}
+        expected, found = (way(model, []).bind(unlike)(params) for way in (Looped, Vectorised))
+        torch.testing.assert_close(found.losses, expected.losses, rtol=1e-10, atol=1e-12)

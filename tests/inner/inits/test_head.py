@@ -15,7 +15,7 @@ def test_prototypes_are_the_nearest_class_mean():
     dice = torch.Generator().manual_seed(0)
     features, rows = torch.randn(2, 6, 4, generator=dice), torch.randn(2, 9, 4, generator=dice)
     labels = torch.tensor([[0, 1, 2, 0, 1, 2], [2, 1, 0, 0, 0, 1]])
-    start = HeadInit("head.weight", "head.bias", "prototype")(THETA, labels, lambda: features)
+    start = HeadInit("head.weight", "head.bias", "prototype")(THETA, {"labels": labels}, lambda: features)
     logits = rows @ start["head.weight"].transpose(1, 2) + start["head.bias"].unsqueeze(1)
     means = torch.stack(
         [torch.stack([f[y == c].mean(0) for c in range(3)]) for f, y in zip(features, labels, strict=True)]
@@ -25,7 +25,7 @@ def test_prototypes_are_the_nearest_class_mean():
 
 def test_a_class_without_rows_keeps_the_learned_row():
     labels = torch.tensor([[0, 0, 2, -100]])
-    start = HeadInit("head.weight", "head.bias", "prototype")(THETA, labels, lambda: torch.ones(1, 4, 4))
+    start = HeadInit("head.weight", "head.bias", "prototype")(THETA, {"labels": labels}, lambda: torch.ones(1, 4, 4))
     assert start["head.weight"][0, 1].tolist() == [7.0] * 4
     assert start["head.bias"][0].tolist() == [-4.0, 7.0, -4.0]
 
@@ -38,11 +38,11 @@ def test_padded_rows_do_not_count():
 
 def test_zero_and_plain_heads():
     labels = torch.zeros(2, 1, dtype=torch.long)
-    zero = HeadInit("head.weight", "head.bias", "zero")(THETA, labels, lambda: torch.empty(0))
+    zero = HeadInit("head.weight", "head.bias", "zero")(THETA, {"labels": labels}, lambda: torch.empty(0))
     assert not zero["head.weight"].any()
     assert not zero["head.bias"].any()
     assert zero["body"].tolist() == [[1.0, 1.0]] * 2
-    plain = Plain()(THETA, labels, lambda: torch.empty(0))
+    plain = Plain()(THETA, {"labels": labels}, lambda: torch.empty(0))
     assert all(torch.equal(plain[name][1], value) for name, value in THETA.items())
 
 
@@ -61,7 +61,7 @@ def test_classes_that_an_episode_does_not_have_are_out_of_the_question(head):
     labels = torch.tensor([[0, 1, 1, -100]])
     init = HeadInit("head.weight", "head.bias", head)
     init.own_classes = True
-    start = init(THETA, labels, lambda: torch.randn(1, 4, 4, generator=torch.Generator().manual_seed(0)))
+    start = init(THETA, {"labels": labels}, lambda: torch.randn(1, 4, 4, generator=torch.Generator().manual_seed(0)))
     assert start["head.weight"][0, 2].tolist() == [0.0] * 4
     logits = torch.ones(5, 4) @ start["head.weight"][0].T + start["head.bias"][0]
     assert not logits.softmax(-1)[:, 2].any()
@@ -72,4 +72,4 @@ def test_absent_classes_need_a_bias_to_be_left_out():
     init = HeadInit("head.weight", None, "zero")
     init.own_classes = True
     with pytest.raises(HfmetaError, match="fewer classes than the head"):
-        init({"head.weight": torch.ones(3, 4)}, torch.tensor([[0, 1]]), lambda: torch.ones(1, 2, 4))
+        init({"head.weight": torch.ones(3, 4)}, {"labels": torch.tensor([[0, 1]])}, lambda: torch.ones(1, 2, 4))

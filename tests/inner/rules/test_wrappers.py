@@ -1,4 +1,4 @@
-"""Clip bounds each task's own norm; Shrink reaches zero exactly."""
+"""Clip bounds each task's own norm; Shrink reaches zero exactly; Apart steps by two rules; tasks that wait keep their state."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hfmeta.inner import HfmetaError
-from hfmeta.inner.rules import Clip, Sgd, Shrink
+from hfmeta.inner.rules import Adam, Apart, Clip, Sgd, Shrink, Waiting
 
 THETA = {"a": torch.zeros(2), "b": torch.zeros(())}
 
@@ -46,3 +46,25 @@ def test_bad_bounds_are_refused():
         Clip(Sgd(THETA, 1.0), 0)
     with pytest.raises(HfmetaError, match="L1 threshold must be zero or more, not -1"):
         Shrink(Sgd(THETA, 1.0), -1)
+
+
+def test_named_tensors_step_by_a_rule_of_their_own():
+    params = {"a": torch.zeros(1, 2), "b": torch.zeros(1)}
+    grads = {"a": torch.full((1, 2), 2.0), "b": torch.full((1,), 2.0)}
+    for names, expected in ((["b"], {"a": -2.0, "b": -0.1}), (["a", "b"], {"a": -0.1, "b": -0.1})):
+        rule = Apart(Sgd(THETA, 1.0), Adam(0.1), names)
+        moved, _ = rule(params, grads, torch.zeros(1), rule.start(params))
+        assert list(moved) == ["a", "b"]
+        for name, value in expected.items():
+            torch.testing.assert_close(moved[name], torch.full_like(params[name], value))
+
+
+def test_a_task_that_waits_keeps_its_values_and_its_moments():
+    params = {"a": torch.zeros(2, 2)}
+    rule = Waiting(Adam(0.1), [torch.tensor([True, False]), None])
+    state = rule.start(params)
+    moved, state = rule(params, {"a": torch.full((2, 2), 5.0)}, torch.zeros(2), state)
+    assert (moved["a"][1] == 0).all()
+    assert state["inner"]["steps"].tolist() == [1, 0]
+    moved, _ = rule(moved, {"a": torch.ones(2, 2)}, torch.zeros(2), state)
+    torch.testing.assert_close(moved["a"][1], torch.full((2,), -0.1))

@@ -51,6 +51,11 @@ def test_configurations_are_saved_and_known_by_type(kind, tmp_path):
         ),
         (
             Seq2SpgConfig,
+            {"private_init": "zeros"},
+            "private_init='zeros' is not known; choose one of default, kaiming",
+        ),
+        (
+            Seq2SpgConfig,
             {"private_input": "both"},
             "private_input='both' is not known; choose one of embedding_and_state, state",
         ),

@@ -81,6 +81,24 @@ def test_initial_weights():
     assert not model.training
 
 
+def test_a_private_network_that_passes_on_what_it_reads(tmp_path):
+    """The framework's defaults leave a few per cent of the input's spread after the hidden layers; Kaiming's leave it whole."""
+    spread = {}
+    for kind in ("default", "kaiming"):
+        options = {"vocab_size": 50, "private_init": kind}
+        model = load_model("hfmeta-seq2spg", "seq2seq-lm", config_overrides=options, seed=3)
+        z = torch.randn(200, 600, generator=torch.Generator().manual_seed(0))
+        for layer in model.decoder.private.layers[:-1]:
+            z = torch.relu(layer(z))
+        spread[kind] = z.std(0).mean().item()
+    assert spread["default"] < 0.1 < 0.5 < spread["kaiming"]
+    assert (layer.bias == 0).all()
+    model.save_pretrained(tmp_path)
+    again = AutoModelForSeq2SeqLM.from_pretrained(tmp_path)
+    assert again.config.private_init == "kaiming"
+    assert all(torch.equal(one, other) for one, other in zip(model.parameters(), again.parameters(), strict=True))
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("left", "right"), [(0, 3), (4, 0), (2, 2)])
 def test_a_row_does_not_depend_on_its_batch_nor_on_padding(name, left, right):

@@ -1,0 +1,167 @@
+"""What a folder is (a learner, an adapted model, private adapters) and which of its files others may have.
+
+Of a run's folder that is little: checkpoints, the Trainer's resume files, banks, splits and masks stay, since they are of no use to
+others or name the users that a learner was trained on. Not here: the way to the hub (hub.py).
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import secrets
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+
+from hfmeta.adapters.durable import write_file
+from hfmeta.adapters.ids import unescaped
+from hfmeta.adapters.private_folder import ABOUT
+from hfmeta.adapters.rank_private import CONFIG_FILE, WEIGHTS_FILE
+from hfmeta.adapters.together import finish
+from hfmeta.inner.errors import HfmetaError
+from hfmeta.publishing.card import private_card
+from hfmeta.publishing.checkpoint import CONFIG
+from hfmeta.publishing.folders import BASE, TOKENIZER_FILES, check_folder
+
+WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", WEIGHTS_FILE, "hfmeta.safetensors")
+PUBLISHED = (*WEIGHTS, "*.json", *TOKENIZER_FILES, "README.md", "*.png")
+LOCAL = ("trainer_state.json", "checksums.json", "split.json", "adapters.json", "all_results.json", "*_results.json")
+"""JSON of a run's folder that stays: how to go on with it, and names of tasks."""
+MEMBERS, HEADER, KEY = "adapters", "adapters.json", ".member_names.key"
+ADAPTER_FILES = (CONFIG_FILE, WEIGHTS_FILE, ABOUT)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What of a folder goes to a repository.
+
+    Args:
+        kind: `learner`, `adapted model`, `adapter`, `private adapter` or `collection`.
+        files: a file, or bytes, by path in the repository.
+        members: of a collection: the subfolder in the repository by the task's id (or escaped id, where that is a digest).
+    """
+
+    kind: str
+    files: dict[str, Path | bytes]
+    members: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def personal(self) -> bool:
+        """Whether it was made from one task's examples and holds little else: a user's adapter is personal data."""
+        return self.kind in ("adapter", "private adapter", "collection")
+
+    def replaces(self, path: str) -> bool:
+        """Whether a file of the repository that is not among these is of an earlier version of the same thing, and must go."""
+        if path in self.files:
+            return False
+        if self.kind == "collection":
+            return path.startswith(f"{MEMBERS}/")
+        return path.startswith(f"{BASE}/") or any(
+            fnmatch(path, pattern) and "/" not in path
+            for pattern in (*WEIGHTS, "*.safetensors.index.json", CONFIG_FILE, CONFIG, ABOUT, "config.json")
+        )
+
+
+def contents_of(folder: Path, with_ids: bool = False, keys: Path | None = None) -> Contents:
+    """What of a folder may be published.
+
+    Args:
+        folder: of a learner, an adapted model, one private adapter, or `adapters/<id>/` as `export` writes them.
+        with_ids: whether a collection's members keep names that follow from the tasks' ids.
+        keys: where the key to their names lies; None: in the folder.
+
+    Raises:
+        HfmetaError: nothing of these, links that leave the folder, or a base that nobody else has.
+    """
+    if not folder.is_dir():
+        raise HfmetaError(
+            f"{folder} is not a folder; give the folder of a learner, an adapted model or private adapters."
+        )
+    finish(folder, CONFIG)
+    check_folder(folder)
+    if (folder / CONFIG).is_file():
+        files = _files(folder) | _files(folder / BASE, f"{BASE}/")
+        _check_base(folder / CONFIG, json.loads((folder / CONFIG).read_text(encoding="utf-8"))["base"].get("name"))
+        return Contents("learner", files)
+    if (folder / CONFIG_FILE).is_file():
+        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        _check_base(folder / CONFIG_FILE, config.get("base_model_name_or_path"))
+        if (folder / ABOUT).is_file():
+            return Contents("private adapter", {**_member(folder), "README.md": _card(folder, 1)})
+        return Contents("adapter", _files(folder))
+    if (folder / MEMBERS).is_dir():
+        return _collection(folder, with_ids, keys or folder)
+    if (folder / HEADER).is_file():
+        raise HfmetaError(
+            f"{folder} is a bank, whose files name its users. Export adapters from it and push their folder: "
+            "learner.serve(bank).export(folder), or learner.serve(bank).push_to_hub(repository)."
+        )
+    if (folder / "config.json").is_file():
+        return Contents("adapted model", _files(folder))
+    raise HfmetaError(
+        f"{folder} is no folder of a learner ({CONFIG}), an adapted model (config.json), a private adapter ({CONFIG_FILE}) or "
+        f"several ({MEMBERS}/)."
+    )
+
+
+def member_name(folder: Path, task: str) -> str:
+    """The name of a task's adapter in a repository: nobody who lacks the key file of the folder can tell whose it is.
+
+    Args:
+        folder: where the key lies; it is made if it is not there. With the same key a task keeps its name.
+        task: the id.
+    """
+    path = folder / KEY
+    if not path.is_file():
+        write_file(path, secrets.token_bytes(32))
+        path.chmod(0o600)
+    return hmac.new(path.read_bytes(), task.encode("utf-8"), "sha256").hexdigest()[:16]
+
+
+def _collection(folder: Path, with_ids: bool, keys: Path) -> Contents:
+    files: dict[str, Path | bytes] = {}
+    members: dict[str, str] = {}
+    places = sorted(path for path in (folder / MEMBERS).iterdir() if (path / CONFIG_FILE).is_file())
+    if not places:
+        raise HfmetaError(f"{folder / MEMBERS} has no adapter in it (no folder with {CONFIG_FILE}).")
+    for place in places:
+        check_folder(place, folder)
+        task = unescaped(place.name) or place.name
+        members[task] = f"{MEMBERS}/{place.name if with_ids else member_name(keys, task)}"
+        files |= _member(place, f"{members[task]}/")
+    return Contents("collection", {**files, "README.md": _card(places[0], len(places))}, members)
+
+
+def _member(folder: Path, prefix: str = "") -> dict[str, Path | bytes]:
+    """The files of one private adapter."""
+    missing = [name for name in ADAPTER_FILES if not (folder / name).is_file()]
+    if missing:
+        raise HfmetaError(f"{folder} has no {', '.join(missing)}; export the adapter again (learner.save_private).")
+    _check_base(folder, json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")).get("base_model_name_or_path"))
+    return {prefix + name: folder / name for name in ADAPTER_FILES}
+
+
+def _card(folder: Path, count: int) -> bytes:
+    about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    return private_card(about, config["peft_type"], count).encode("utf-8")
+
+
+def _files(folder: Path, prefix: str = "") -> dict[str, Path | bytes]:
+    if not folder.is_dir():
+        return {}
+    return {
+        prefix + path.name: path
+        for path in sorted(folder.iterdir())
+        if path.is_file()
+        and any(fnmatch(path.name, pattern) for pattern in PUBLISHED)
+        and not any(fnmatch(path.name, pattern) for pattern in LOCAL)
+    }
+
+
+def _check_base(path: Path, name: str | None) -> None:
+    if name and Path(name).is_absolute():
+        raise HfmetaError(
+            f"{path} names as its base model the folder {name}, which nobody else has. Train on a base from a hub or a package, or "
+            "let the base travel: a model built without a name is saved with its learner."
+        )
