@@ -186,21 +186,32 @@ def list_(json: Json = None) -> None:
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="Output folders of finished runs.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN_DIR...", help="Folders of finished runs, files of results, or folders of such files."
+        ),
+    ],
     output: Annotated[Path, typer.Option(metavar="DIR", help="Folder for report.html and the plots.")] = Path("report"),
+    json: Json = None,
 ) -> None:
-    """Show finished runs in one table, and write it with their adaptation curves as report.html and PNG files."""
+    """Show finished runs in one table, and write it with differences task by task and plots as report.html and PNG files."""
     with _refusals():
-        from hfmeta.reporting.page import read_run, report_rows, same_episodes, write_report
+        from hfmeta.reporting.page import paired_rows, remarks, report_rows, write_report
+        from hfmeta.reporting.reading import read_runs
         from hfmeta.reporting.tables import rich_table
 
-        found = {str(folder): read_run(folder) for folder in runs}
+        found = read_runs(runs)
     console = Console()
-    console.print(rich_table(report_rows(found)))
-    if not same_episodes(found):
-        console.print("The runs were tested on different episodes.")
+    tables = {"rows": report_rows(found), "paired": paired_rows(found)}
+    console.print(rich_table(tables["rows"]))
+    if tables["paired"]:
+        console.print(rich_table(tables["paired"], title="Task by task"))
+    for sentence in remarks(found):
+        console.print(sentence, markup=False, soft_wrap=True)
     for path in write_report(found, output):
         console.print(f"Written: {path}", soft_wrap=True)
+    _write(json, {name: [vars(row) for row in rows] for name, rows in tables.items()} | {"remarks": remarks(found)})
 
 
 @contextmanager

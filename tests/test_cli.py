@@ -125,11 +125,18 @@ def test_list_shows_what_is_there(tmp_path, monkeypatch):
 
 def test_report_shows_runs(trained, tmp_path):
     room, _ = trained
-    result = run("report", room / "out", "--output", tmp_path / "report")
+    result = run("report", room / "out", "--output", tmp_path / "report", "--json", tmp_path / "report.json")
     assert result.exit_code == 0, result.output
     assert "frozen ncm" in result.stdout
-    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["adaptation_accuracy.png", "report.html"]
-    refused(run("report", room, "--output", tmp_path / "none"), "has no results.json")
+    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
+        "adaptation_accuracy.png",
+        "report.html",
+        "results_accuracy.png",
+    ]
+    told = json.loads((tmp_path / "report.json").read_text())
+    assert {"name", "metric", "mean", "ci95", "tasks"} == set(told["rows"][0])
+    assert told["paired"] == []
+    refused(run("report", room / "out" / "..", tmp_path, "--output", tmp_path / "none"), "has no results.json")
     assert not (tmp_path / "none").exists()
 
 

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "episodes": {"inner.errors"},
     "corpora": {"episodes", "inner.errors"},
     "metrics": {"inner.errors"},
-    "reporting": {"inner.errors"},
+    "reporting": {"inner.errors", "metrics"},
     "adapters": {"inner", "models.private_mlp"},
     "models": {"inner"},
     "algorithms": {"inner", "models", "adapters"},

@@ -20,13 +20,15 @@ from hfmeta.reporting.files import write_json
 
 SETTINGS: dict[str, tuple[str, ...]] = {
     "main": (),
+    "whole": ("data.max_support_rows=null",),
     "shot100": ("data.max_dialogues_per_user=11", "data.max_support_rows=100"),
     "shot110": ("data.max_dialogues_per_user=16", "data.max_support_rows=110"),
     "similar": ("data.test_users=similar",),
     "dissimilar": ("data.test_users=dissimilar",),
 }
-"""Setting -> overrides of the test alone: all settings use the same trained models. The 100-shot and 110-shot users of the paper hold
-as many pairs; which users are similar is our rule (`hfmeta.corpora.select_users`), as the paper gives none."""
+"""Setting -> overrides of the test alone: all settings use the same trained models. `whole` adapts to all rows of a
+user's other dialogues, however few `main` takes. The 100-shot and 110-shot users of the paper hold as many pairs; which users are similar
+is our rule (`hfmeta.corpora.select_users`), as the paper gives none."""
 
 TRAINING_TESTS = 1
 """Test episodes of a training run itself: the table tests the runs on its own."""

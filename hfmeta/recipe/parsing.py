@@ -240,7 +240,9 @@ def _training(section: dict[str, Any], data: DataSection, problems: list[str]) -
             f"training.{key}: `hfmeta train` decides this itself (--resume goes on from a checkpoint); leave it out"
         )
     if filled.pop("hub_token", None):
-        problems.append("training.hub_token: a recipe is published with its results; log in with `hf auth login`, or set HF_TOKEN")
+        problems.append(
+            "training.hub_token: a recipe is published with its results; log in with `hf auth login`, or set HF_TOKEN"
+        )
     if not filled.get("output_dir"):
         problems.append("training.output_dir: missing; give the folder the run writes")
     if filled.get("eval_strategy", "no") != "no" and not data.valid_tasks:

@@ -6,6 +6,7 @@ Numbers come ready-made (the Trainer's log history, means with 95 % intervals); 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hfmeta.reporting.files import write_bytes
-from hfmeta.reporting.tables import is_fraction
+from hfmeta.reporting.tables import Row, is_fraction
 
 # Okabe-Ito colours: told apart with every kind of colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -89,8 +90,9 @@ def adaptation_curve(
         the path written.
     """
     figure, axis = new_figure()
-    scale = 100.0 if is_fraction(metric) else 1.0
-    colours = iter(COLOURS * (1 + (len(curves) + len(baselines or {})) // len(COLOURS)))
+    scale, named = 100.0 if is_fraction(metric) else 1.0, len(curves) + len(baselines or {})
+    figure.set_figheight(max(figure.get_figheight(), 1.4 + 0.2 * named))  # room for the legend
+    colours = iter(COLOURS * (1 + named // len(COLOURS)))
     for name, curve in curves.items():
         mean, ci95 = [m * scale for m in curve["mean"]], _halves(curve["ci95"], scale)
         _band(axis, list(range(len(mean))), mean, ci95, next(colours), name, marker="o")
@@ -108,6 +110,30 @@ def adaptation_curve(
     )
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend(loc="best", fontsize=8)
+    return save_figure(figure, path)
+
+
+def interval_plot(rows: Sequence[Row], path: str | Path) -> Path:
+    """Draw rows of one metric below each other, each as its mean with its 95 % interval.
+
+    Args:
+        rows: at least one, of one metric; means that are not finite are left out.
+        path: the PNG to write.
+
+    Returns:
+        the path written.
+    """
+    metric = rows[0].metric
+    scale = 100.0 if is_fraction(metric) else 1.0
+    shown = [row for row in rows if math.isfinite(row.mean)]
+    figure, axis = new_figure()
+    figure.set_size_inches(8.0, 1.4 + 0.26 * max(len(shown), 1))
+    for place, row in enumerate(reversed(shown)):
+        half = row.ci95 if row.ci95 is not None and math.isfinite(row.ci95) else 0.0
+        axis.errorbar(row.mean * scale, place, xerr=half * scale, fmt="o", markersize=4, capsize=3, color=COLOURS[0])
+    axis.set_yticks(range(len(shown)), [row.name for row in reversed(shown)], fontsize=8)
+    axis.set_ylim(-0.6, len(shown) - 0.4)
+    axis.set(xlabel=f"test {axis_label(metric)}", title="Mean and 95 % interval over tasks")
     return save_figure(figure, path)
 
 

@@ -1,8 +1,9 @@
-"""Results read again: of a run's folder, of a file, or of a folder of such files; and the scores of each task, where they were kept."""
+"""Results read again: of a run's folder, of a file, or of a folder of such files; and each task's scores, where they were kept."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ NEEDED = {"primary_metric", "metrics", "algorithm", "adaptation_curve", "episode
 
 
 def read_runs(paths: Sequence[str | Path]) -> dict[str, dict[str, Any]]:
-    """The results at several places, by a name each: the folder, or the file without its ending.
+    """The results at several places, by a name each: the folder, or the file without its ending; without what all have in common.
 
     Args:
         paths: a run's output folder, a file of results (results.json, or what `--json` wrote), or a folder of such files, whose other
@@ -28,7 +29,11 @@ def read_runs(paths: Sequence[str | Path]) -> dict[str, dict[str, Any]]:
     runs: dict[str, dict[str, Any]] = {}
     for path in map(Path, paths):
         if path.is_dir() and not (path / "results.json").is_file():
-            found = {str(file.with_suffix("")): read_results(file) for file in sorted(path.glob("*.json")) if _is_results(file)}
+            found = {
+                str(file.with_suffix("")): read_results(file)
+                for file in sorted(path.glob("*.json"))
+                if _is_results(file)
+            }
             if not found:
                 raise HfmetaError(
                     f"{path} has no results.json; give the output folder of a finished run, a file of results, or a folder of such "
@@ -38,7 +43,10 @@ def read_runs(paths: Sequence[str | Path]) -> dict[str, dict[str, Any]]:
         else:
             name = str(path.with_suffix("")) if path.suffix == ".json" else str(path)
             runs[name] = read_results(path / "results.json" if path.is_dir() else path)
-    return runs
+    # What the names of all have in common says nothing of any.
+    alike = len({Path(name).is_absolute() for name in runs}) == 1
+    shared = os.path.commonpath([str(Path(name).parent) for name in runs]) if len(runs) > 1 and alike else ""
+    return {str(Path(name).relative_to(shared)) if shared else name: results for name, results in runs.items()}
 
 
 def read_results(path: Path) -> dict[str, Any]:

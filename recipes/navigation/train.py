@@ -199,14 +199,14 @@ def act(
     return torch.cat(found).double().numpy(), first
 
 
-def best_rate(settings: Settings, policy: GaussianPolicy) -> float:
-    """The inner rate with the greatest mean return after the last update on validation goals."""
+def rate_merits(settings: Settings, policy: GaussianPolicy) -> dict[float, float]:
+    """Mean return after the last update on validation goals, for each inner rate that a baseline chooses from."""
 
     def merit(rate: float) -> float:
         mean = act(settings, policy, VALID, settings.valid_goals, settings.rates(rate))[0][:, -1].mean()
         return float(mean) if np.isfinite(mean) else -np.inf
 
-    return max(settings.baseline_rates, key=merit)
+    return {rate: merit(rate) for rate in settings.baseline_rates}
 
 
 def entry(returns: np.ndarray, rate: float) -> dict[str, Any]:
@@ -240,6 +240,7 @@ def draw(
             smooth = np.convolve(trained, np.ones(width) / width, mode="valid")
             middle.plot(range(width, len(trained) + 1), smooth, color=colour, label=METHODS[name])
     left.set(xlabel="policy-gradient updates", ylabel="return", title="Unseen goals (95 % interval over goals)")
+    left.set_yscale("symlog", linthresh=1)  # random weights are far below the others
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
     middle.set(xlabel="outer step", ylabel="return after adaptation", title="Training (mean of ten steps)")
     for place in range(min(shown, len(goals))):
@@ -285,10 +286,13 @@ def main(words: Sequence[str], say: Callable[[str], None] = print) -> dict[str, 
         else:
             policy = GaussianPolicy(hidden_sizes=settings.hidden_sizes, seed=settings.seed)
         trained = time.perf_counter()
-        rate = settings.inner_lr if name.startswith("maml") else best_rate(settings, policy)
+        merits = {} if name.startswith("maml") else rate_merits(settings, policy)
+        rate = max(merits, key=merits.__getitem__) if merits else settings.inner_lr
         returns[name], seen = act(settings, policy, TEST, settings.test_goals, settings.rates(rate))
         paths = paths or seen
-        entries[name] = entry(returns[name], rate)
+        entries[name] = entry(returns[name], rate) | (
+            {"validation": {str(key): value for key, value in merits.items()}} if merits else {}
+        )
         seconds[name] = {
             "train": round(trained - started, 1),
             "test": round(time.perf_counter() - trained, 1),

@@ -43,6 +43,7 @@ def test_a_tiny_run_of_all_methods(tmp_path: Path):
         2,
     ]
     assert [len(step) for step in results["training_curve"]["maml_exact"]] == [2, 2]
+    assert set(results["returns"]["random"]["validation"]) == {"0.1", "0.3"}
     assert results["returns"]["random"]["inner_lr"] in (0.1, 0.3)
     assert set(results["above_pretrained"]) == {"maml_exact", "maml_first_order"}
     assert "weights.0" in load_file(tmp_path / "maml_exact.safetensors")

@@ -26,6 +26,7 @@ def test_fractions_are_shown_in_per_cent():
     assert Row("maml", "loss", 0.6721, 0.0314, 600).value == "0.672 ± 0.031"
     assert Row("maml", "loss", 0.6721, None, 600).value == "0.672"
     assert Row("maml", "loss", math.inf, math.nan, 1).value == "inf ± ?"
+    assert Row("maml", "loss", 6.37e14, 1.2e15, 1).value == "6.37e+14 ± 1.2e+15"
     assert is_fraction("accuracy_before")
     assert not is_fraction("loss")
 
