@@ -26,9 +26,9 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "similar": ("data.test_users=similar",),
     "dissimilar": ("data.test_users=dissimilar",),
 }
-"""Setting -> overrides of the test alone: all settings use the same trained models. `whole` adapts to all rows of a
-user's other dialogues, however few `main` takes. The 100-shot and 110-shot users of the paper hold as many pairs; which users are similar
-is our rule (`hfmeta.corpora.select_users`), as the paper gives none."""
+"""Setting -> overrides of the test alone: all settings use the same trained models. `whole` adapts to all rows of a user's other
+dialogues, however few `main` takes. The 100-shot and 110-shot users of the paper hold as many pairs; which users are similar is our
+rule (`hfmeta.corpora.select_users`), as the paper gives none."""
 
 TRAINING_TESTS = 1
 """Test episodes of a training run itself: the table tests the runs on its own."""

@@ -97,19 +97,20 @@ def resemblances(plan: Plan, method: Method, seed: int, row: Mapping[str, Any]) 
     return found
 
 
-def draw(found: Mapping[str, Resemblance], path: Path) -> Path:
+def draw(found: Mapping[str, Resemblance], path: Path, of: str = "words") -> Path:
     """Plot the pairs of every group.
 
     Args:
         found: group -> resemblance.
         path: the PNG to write.
+        of: what personas were compared by, for the axis.
     """
     points = {}
     for name, one in found.items():
         lower = np.tril_indices(len(one.users), -1)
         rho = one.correlation
-        label = f"{name} users: rho {rho.rho:.2f} [{rho.low:.2f}, {rho.high:.2f}], {rho.pairs} pairs"
+        label = f"{name}: rho {rho.rho:.2f} [{rho.low:.2f}, {rho.high:.2f}], {rho.pairs} pairs"
         points[label] = (one.similarity[lower].tolist(), one.overlap[lower].tolist())
     return pair_plot(
-        points, "persona similarity (Jaccard index of words)", "structure overlap (Jaccard index of edges)", path
+        points, f"persona similarity (Jaccard index of {of})", "structure overlap (Jaccard index of edges)", path
     )

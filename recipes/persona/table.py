@@ -3,6 +3,7 @@
     HFMETA_DATA=<folder of the corpora> python recipes/persona/table.py --scorer out/consistency_scorer
     python recipes/persona/table.py --methods maml_seq2spg cmaml_seq2spg --seeds 0 1 2      # more rows, the others stay
     python recipes/persona/table.py --setting similar                                       # the same models, other test users
+    python recipes/persona/table.py --setting whole                                         # all rows of a user's other dialogues
 
 It writes to --output: `models/` (runs of the recipes in this folder), `rows/<setting>/` (a JSON file for each method and seed, its
 replies beside it), `table_<setting>.md` and, where CMAML's users own structures, `overlap_<setting>_*.json` and `.png`. A row that is

@@ -1,7 +1,7 @@
 """The quickstart: train MAML on few-shot intents, compare, adapt to a task from a file, reopen the result with stock transformers.
 
-Run it with `make quickstart`. It writes to out/quickstart and needs no network: the sentences ship with hfmeta, the encoder comes
-from an installed package.
+Then a private adapter for every user (users.py). Run it with `make quickstart`. It writes to out/quickstart and needs no network: the
+sentences ship with hfmeta, the encoder comes from an installed package.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import users
 from rich.console import Console
 
 from hfmeta.recipe import run_recipe
@@ -38,7 +39,7 @@ for sentence, row in zip(sentences, logits.softmax(-1)):
 
 
 def main() -> None:
-    """Four steps, each announced."""
+    """Five steps, each announced."""
     console, started = Console(), time.perf_counter()
     shutil.rmtree(OUT, ignore_errors=True)
     console.rule("1. Train: 5-way 1-shot intents, MiniLM, exact meta-gradient")
@@ -50,6 +51,8 @@ def main() -> None:
     console.print(f"{said['rows']} rows, classes {', '.join(said['classes'])}, written to {said['output']}")
     console.rule("4. Reopen with stock transformers, in a process that cannot import hfmeta")
     subprocess.run([sys.executable, "-c", REOPEN, said["output"], *SENTENCES], check=True)
+    console.rule("5. Every user a structure of their own: CMAML on small talk, two strangers side by side")
+    users.main(console)
     console.print(f"\nDone in {time.perf_counter() - started:.0f} s. Next: README.md, recipes/README.md.")
 
 

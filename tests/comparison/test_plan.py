@@ -15,14 +15,14 @@ def plan_of(tmp_path, **options) -> Plan:
     return Plan(tmp_path, tmp_path / "out", **options)
 
 
-def test_a_run_starts_from_the_first_checkpoint_of_its_start(tmp_path):
+def test_a_run_starts_from_the_last_checkpoint_of_its_start(tmp_path):
     plan = plan_of(tmp_path, overrides=("data.seed=3",))
     for step in (20, 100):
         (plan.folder("pooled", 4) / f"checkpoint-{step}").mkdir(parents=True)
     words = plan.words(MAML, 4)
     assert words == [
         *("data.seed=3", "algorithm.inner_lr=0.5", "training.seed=4"),
-        f"model.name={tmp_path / 'out' / 'models' / 'pooled_seed4' / 'checkpoint-20'}",
+        f"model.name={tmp_path / 'out' / 'models' / 'pooled_seed4' / 'checkpoint-100'}",
     ]
 
 
@@ -43,7 +43,7 @@ def test_from_scratch_takes_the_network_of_the_start(tmp_path):
 
 def test_steps_also_set_where_the_start_is_saved(tmp_path):
     words = plan_of(tmp_path, steps=10).words(Method("pooled", "Pooled", "pooled"), 0)
-    assert {"training.max_steps=10", "training.save_steps=5"} <= set(words)
+    assert {"training.max_steps=10", "training.save_steps=10"} <= set(words)
 
 
 def test_a_plan_is_kept_and_held_to(tmp_path):
@@ -54,5 +54,5 @@ def test_a_plan_is_kept_and_held_to(tmp_path):
 
 
 def test_an_unknown_setting_is_named(tmp_path):
-    with pytest.raises(HfmetaError, match="unknown setting 'alike'; known: main, shot100"):
+    with pytest.raises(HfmetaError, match="unknown setting 'alike'; known: main, whole, shot100"):
         make_row(plan_of(tmp_path), MAML, setting="alike")
