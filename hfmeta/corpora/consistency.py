@@ -94,34 +94,45 @@ def consistency_pairs(
     order = np.random.default_rng([seed, len(personas)]).permutation(len(personas)).tolist()
     size = min(max(1, round(held_out * len(personas))), len(personas) - 1)
     parts = {"train": sorted(order[size:]), "test": sorted(order[:size])}
-    rows: dict[str, list[dict[str, object]]] = {}
     seen: set[tuple[str, str]] = set()
+    rows: dict[str, list[dict[str, object]]] = {}
     for half, (part, members) in enumerate(parts.items()):
-        rows[part] = []
         values = _values(half, [sentence for member in members for sentence in personas[member]])
-        labels: dict[tuple[str, str], set[str]] = {}
         made: list[tuple[int, _Pair]] = []
         for number in members:
             found = _pairs_of(number, members, personas, turns, values, seed, per_sentence)
             made += [(number, pair) for pair in found]
         if part == "train":
             made += [(-1, pair) for pair in _pairs_of_values(values, seed)]
-        for _, pair in made:
-            labels.setdefault((pair.premise, pair.hypothesis), set()).add(pair.label)
-        for number, pair in made:
-            place = (pair.premise, pair.hypothesis)
-            if place in seen or len(labels[place]) > 1:  # two rules that disagree: neither is to be trusted
-                continue
-            seen.add(place)
-            rows[part].append({**pair.__dict__, "persona": number})
+        rows[part] = _without_doubts(made, seen)
         missing = set(LABELS) - {str(row["label"]) for row in rows[part]}
         if missing:
             raise EpisodeError(
                 f"the {part} personas ({len(members)}) give no pair of {', '.join(sorted(missing))}: the rules know "
                 "first-person English sentences such as 'i have two dogs .'; give more personas or another held_out."
             )
+    return DatasetDict({part: Dataset.from_list(kept, features=_features()) for part, kept in rows.items()})
+
+
+def _without_doubts(made: Sequence[tuple[int, _Pair]], seen: set[tuple[str, str]]) -> list[dict[str, object]]:
+    """The rows of (persona, pair)s that are new and on which the rules agree; `seen` gets their texts."""
+    labels: dict[tuple[str, str], set[str]] = {}
+    for _, pair in made:
+        labels.setdefault((pair.premise, pair.hypothesis), set()).add(pair.label)
+    rows: list[dict[str, object]] = []
+    for number, pair in made:
+        place = (pair.premise, pair.hypothesis)
+        if place in seen or len(labels[place]) > 1:  # two rules that disagree: neither is to be trusted
+            continue
+        seen.add(place)
+        rows.append({**pair.__dict__, "persona": number})
+    return rows
+
+
+def _features() -> Features:
+    """The columns of the pairs."""
     text = Value("string")
-    features = Features(
+    return Features(
         {
             "premise": text,
             "hypothesis": text,
@@ -130,7 +141,6 @@ def consistency_pairs(
             "persona": Value("int64"),
         }
     )
-    return DatasetDict({part: Dataset.from_list(kept, features=features) for part, kept in rows.items()})
 
 
 @lru_cache(maxsize=100_000)  # every turn is compared with every sentence of its persona

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from hfmeta.episodes.errors import EpisodeError, whole_number
-from hfmeta.episodes.generators import Episode, uniforms
+from hfmeta.episodes.generators import Episode, episodes_of_points, uniforms
 
 FAMILIES = ("sinusoid", "line", "quadratic", "cubic")
 SIN_FORMS = ("offset", "phase")
@@ -87,17 +86,7 @@ class FunctionFamilies:
         if self.noise_std:
             first, second = unit[:, 5 + points : 5 + 2 * points], unit[:, 5 + 2 * points :]
             y = y + self.noise_std * np.sqrt(-2 * np.log1p(-first)) * np.cos(2 * math.pi * second)  # Box and Muller
-        inputs = torch.from_numpy(x.astype(np.float32)).unsqueeze(-1)
-        labels = torch.from_numpy(y.astype(np.float32)).unsqueeze(-1)
-        cut = self.support
-        return [
-            {
-                "support": {"inputs": xs[:cut], "labels": ys[:cut]},
-                "query": {"inputs": xs[cut:], "labels": ys[cut:]},
-                "task": index,
-            }
-            for xs, ys, (_, index) in zip(inputs.unbind(0), labels.unbind(0), keys, strict=True)
-        ]
+        return episodes_of_points(x, y, self.support, keys)
 
     def _values(
         self, family: npt.NDArray[np.int64], coefficients: npt.NDArray[np.float64], x: npt.NDArray[np.float64]

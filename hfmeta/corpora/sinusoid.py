@@ -6,10 +6,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from hfmeta.episodes.errors import whole_number
-from hfmeta.episodes.generators import Episode, uniforms
+from hfmeta.episodes.generators import Episode, episodes_of_points, uniforms
 
 
 class Sinusoid:
@@ -51,14 +50,4 @@ class Sinusoid:
         drawn = low + (high - low) * unit
         amplitude, phase, x = drawn[:, :1], drawn[:, 1:2], drawn[:, 2:]
         y = amplitude * np.sin(x - phase)
-        inputs = torch.from_numpy(x.astype(np.float32)).unsqueeze(-1)
-        labels = torch.from_numpy(y.astype(np.float32)).unsqueeze(-1)
-        cut = self.support
-        return [
-            {
-                "support": {"inputs": xs[:cut], "labels": ys[:cut]},
-                "query": {"inputs": xs[cut:], "labels": ys[cut:]},
-                "task": index,
-            }
-            for xs, ys, (_, index) in zip(inputs.unbind(0), labels.unbind(0), keys, strict=True)
-        ]
+        return episodes_of_points(x, y, self.support, keys)

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 
@@ -67,3 +68,28 @@ def uniforms(seed: int, keys: Sequence[tuple[int, int]], count: int) -> npt.NDAr
     state = _mix((state ^ table[:, 1]) + _GOLDEN)
     steps = np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN
     return (_mix(state[:, None] + steps) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def episodes_of_points(
+    x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], support: int, keys: Sequence[tuple[int, int]]
+) -> list[Episode]:
+    """Return the episodes of T functions of one number, each known at some points.
+
+    Args:
+        x: `[T, support + Q]`; the first points of a function are its support set.
+        y: its values there, of the same shape.
+        support: points in the support set, S.
+        keys: T pairs (epoch, index); the index is the task id.
+
+    Returns:
+        `inputs` and `labels`, float32 `[S, 1]` and `[Q, 1]`.
+    """
+    inputs, labels = (torch.from_numpy(values.astype(np.float32)).unsqueeze(-1) for values in (x, y))
+    return [
+        {
+            "support": {"inputs": xs[:support], "labels": ys[:support]},
+            "query": {"inputs": xs[support:], "labels": ys[support:]},
+            "task": index,
+        }
+        for xs, ys, (_, index) in zip(inputs.unbind(0), labels.unbind(0), keys, strict=True)
+    ]

@@ -93,14 +93,6 @@ def train_classifier(
     config.label2id = {name: index for index, name in enumerate(names)}
     if freeze_embeddings:
         model.get_input_embeddings().requires_grad_(False)  # type: ignore[operator]
-    encoded = rows.map(
-        lambda batch: tokenizer(
-            *(batch[name] for name in text_columns), truncation="longest_first", max_length=max_length
-        ),
-        batched=True,
-        remove_columns=[name for name in rows.column_names if name != "label"],
-        keep_in_memory=True,
-    )
     steps = max(1, round(epochs * -(-len(rows) // batch_size)))
     with tempfile.TemporaryDirectory() as scratch, _generators_kept():
         arguments = TrainingArguments(
@@ -122,11 +114,23 @@ def train_classifier(
         trainer = Trainer(
             model=model,
             args=arguments,
-            train_dataset=encoded,
+            train_dataset=_encoded(rows, tokenizer, text_columns, max_length),
             data_collator=DataCollatorWithPadding(tokenizer),
         )
         trainer.train()
     return model.eval()
+
+
+def _encoded(rows: Dataset, tokenizer: Any, text_columns: Sequence[str], max_length: int) -> Dataset:
+    """Tokens and label of each row, one text or a pair of them."""
+    return rows.map(
+        lambda batch: tokenizer(
+            *(batch[name] for name in text_columns), truncation="longest_first", max_length=max_length
+        ),
+        batched=True,
+        remove_columns=[name for name in rows.column_names if name != "label"],
+        keep_in_memory=True,
+    )
 
 
 def report_classifier(

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import copy
-import json
-import re
 import warnings
 
 import pytest
 import torch
-from peft import AutoPeftModelForSequenceClassification, PeftModel, get_peft_model, get_peft_model_state_dict
-from transformers import AutoModelForSequenceClassification, GenerationConfig
+from peft import get_peft_model
+from transformers import GenerationConfig
 
 from hfmeta.adapters import PrivateMlpConfig, adapter_names
 from hfmeta.adapters.private_mlp import PrivateMlpLayer, is_gate
-from hfmeta.inner.errors import HfmetaError
 from private import MODELS, add, logits, private, rows_of
-from tiny import tiny_bert, tiny_gpt2, tiny_lstm, tiny_mlp, tiny_t5
+from tiny import tiny_bert, tiny_gpt2, tiny_lstm, tiny_t5
 
 ALL = pytest.mark.parametrize("name", list(MODELS))
 
@@ -75,23 +72,6 @@ def test_switch_disable_delete_and_unload(name):
     assert not any(isinstance(module, PrivateMlpLayer) for module in base.modules())
     assert not any(module._forward_hooks for module in base.modules())
     assert torch.equal(logits(base, rows), plain)
-
-
-@ALL
-def test_save_and_load_from_a_subfolder(name, tmp_path):
-    build, rows = MODELS[name][0], rows_of(name)
-    model = add(private(build(), adapter="anna"), "ben", hidden_sizes=[5, 7], gate="full", last="tanh")
-    model.save_pretrained(tmp_path)
-    for adapter in ("anna", "ben"):
-        model.set_adapter(adapter)
-        for options in ({}, {"low_cpu_mem_usage": True}):
-            again = PeftModel.from_pretrained(build().eval(), str(tmp_path), subfolder=adapter, **options)
-            assert torch.equal(logits(again, rows), logits(model, rows)), adapter
-        again.load_adapter(str(tmp_path / adapter), adapter_name="twin")
-        again.set_adapter("twin")
-        assert torch.equal(logits(again, rows), logits(model, rows)), adapter
-    stored = get_peft_model_state_dict(model, adapter_name="ben")
-    assert all("private_mlp_adapter." in key and "ben" not in key for key in stored)
 
 
 @ALL
@@ -193,53 +173,6 @@ def test_what_peft_tells_about_a_model():
     assert "PrivateMlpLayer" in repr(model)
 
 
-def test_transformers_own_adapters(tmp_path):
-    rows = rows_of("bert")
-    made = private(tiny_bert())
-    made.save_pretrained(tmp_path)
-    model = tiny_bert().eval()
-    model.load_adapter(str(tmp_path), adapter_name="anna")
-    assert torch.equal(logits(model, rows), logits(made, rows))
-    with pytest.warns(UserWarning, match="multiple adapters"):
-        model.add_adapter(PrivateMlpConfig(init_weights=False), adapter_name="ben")
-    assert not torch.equal(logits(model, rows), logits(made, rows))
-    model.set_adapter("anna")
-    assert torch.equal(logits(model, rows), logits(made, rows))
-    model.save_pretrained(tmp_path / "again")
-    again = tiny_bert().eval()
-    again.load_adapter(str(tmp_path / "again"))
-    assert torch.equal(logits(again, rows), logits(made, rows))
-    model.disable_adapters()
-    assert torch.equal(logits(model, rows), logits(tiny_bert().eval().requires_grad_(False), rows))
-    model.enable_adapters()
-    model.delete_adapter("ben")
-    assert torch.equal(logits(model, rows), logits(made, rows))
-
-
-@pytest.mark.parametrize("name", ["gpt2", "t5", "seq2spg"])
-def test_transformers_load_adapter_on_the_other_shapes(name, tmp_path):
-    made = private(MODELS[name][0]())
-    made.save_pretrained(tmp_path)
-    model = MODELS[name][0]().eval()
-    model.load_adapter(str(tmp_path))
-    assert torch.equal(logits(model, rows_of(name)), logits(made, rows_of(name)))
-
-
-def test_auto_classes_and_a_head_that_is_saved_whole(tmp_path):
-    rows = rows_of("bert")
-    tiny_bert().save_pretrained(tmp_path / "base")
-    base = AutoModelForSequenceClassification.from_pretrained(tmp_path / "base")
-    model = private(base, task_type="SEQ_CLS")
-    with torch.no_grad():
-        model.base_model.model.classifier.modules_to_save["default"].weight.add_(1.0)
-    model.save_pretrained(tmp_path / "adapter")
-    for again in (
-        AutoPeftModelForSequenceClassification.from_pretrained(str(tmp_path / "adapter"), num_labels=5),
-        AutoModelForSequenceClassification.from_pretrained(str(tmp_path / "adapter"), num_labels=5),
-    ):
-        assert torch.equal(logits(again.eval(), rows), logits(model, rows))
-
-
 def test_what_the_model_reads_of_its_blocks_is_there():
     model = private(tiny_gpt2())
     block = model.base_model.model.transformer.h[0]
@@ -291,69 +224,6 @@ def test_half_precision_and_linear_targets():
     model = private(tiny_bert(dtype=torch.bfloat16), target_modules=["query", "intermediate.dense"])
     assert logits(model, rows).dtype == torch.bfloat16
     assert logits(model, rows).isfinite().all()
-
-
-def test_merging_and_weighing_are_refused():
-    model = add(private(tiny_bert(), adapter="anna"), "ben")
-    for merge in (model.merge_adapter, model.merge_and_unload):
-        with pytest.raises(HfmetaError, match="a private adapter cannot be merged: it is not linear"):
-            merge()
-    layer = next(module for module in model.modules() if isinstance(module, PrivateMlpLayer))
-    with pytest.raises(HfmetaError, match="cannot be merged"):
-        layer.unload_and_optionally_merge_module(merge=True)
-    with pytest.warns(UserWarning, match="Already unmerged"):
-        layer.unmerge()
-    with pytest.raises(HfmetaError, match="private adapters cannot be combined by weights"):
-        model.add_weighted_adapter(["anna", "ben"], [0.5, 0.5], "mean")
-
-
-def test_mixed_batches_refuse_what_they_cannot_do():
-    rows = rows_of("bert")
-    model = private(tiny_bert(), adapter="anna")
-    with pytest.raises(HfmetaError, match=re.escape("non-existing adapter(s): ben; there are anna.")):
-        model(**rows, adapter_names=["ben"] * 6)
-    with pytest.raises(
-        HfmetaError, match="Length of `adapter_names` should be the same as the number of inputs, but got 2 and 6"
-    ):
-        model(**rows, adapter_names=["anna"] * 2)
-    with pytest.raises(HfmetaError, match="Cannot pass `adapter_names` when the model is in training mode"):
-        model.train()(**rows, adapter_names=["anna"] * 6)
-
-
-def test_targets_that_cannot_be():
-    with pytest.raises(
-        HfmetaError, match="Please specify `target_modules`.*no default for the model type 'hfmeta-mlp'"
-    ):
-        get_peft_model(tiny_mlp(), PrivateMlpConfig())
-    with pytest.raises(
-        HfmetaError, match=r"does not fit bert\.embeddings\.LayerNorm \(LayerNorm\): its width cannot be read off"
-    ):
-        get_peft_model(tiny_bert(), PrivateMlpConfig(target_modules=["embeddings.LayerNorm"]))
-
-
-def test_an_adapter_of_another_model_is_refused(tmp_path):
-    private(tiny_bert()).save_pretrained(tmp_path)
-    path = tmp_path / "adapter_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": "somebody/base"}))
-    with pytest.raises(
-        HfmetaError,
-        match=r"does not fit this model: .*is \(16,\) in the file and \(32,\) in the model\. It was made for",
-    ):
-        PeftModel.from_pretrained(tiny_bert(hidden_size=32), str(tmp_path))
-    with pytest.raises(HfmetaError, match=r"does not fit this model: 14 missing, the first .*layer\.2\."):
-        PeftModel.from_pretrained(tiny_bert(num_hidden_layers=4), str(tmp_path))
-    with pytest.raises(HfmetaError, match=r"does not fit this model: 7 unexpected, the first .*layer\.1\."):
-        PeftModel.from_pretrained(tiny_bert(num_hidden_layers=1), str(tmp_path))
-
-
-def test_a_damaged_file_is_refused(tmp_path):
-    private(tiny_bert()).save_pretrained(tmp_path)
-    path = tmp_path / "adapter_model.safetensors"
-    whole = path.read_bytes()
-    for content in (whole[:-100], whole[:20], b""):
-        path.write_bytes(content)
-        with pytest.raises(HfmetaError, match="adapter_model.safetensors is cut short or damaged"):
-            PeftModel.from_pretrained(tiny_bert(), str(tmp_path))
 
 
 def test_no_warning_on_the_common_ways():

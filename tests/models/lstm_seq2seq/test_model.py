@@ -6,46 +6,21 @@ from itertools import pairwise
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from torch.func import functional_call
 from transformers import AutoModelForSeq2SeqLM
 
-from hfmeta.inner.attention import additive_mask
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.models import (
-    LstmSeq2SeqForConditionalGeneration,
     PrivateMlp,
-    Seq2SpgForConditionalGeneration,
-    SpeakerForConditionalGeneration,
     load_model,
-    load_processing_class,
-    task_type_of,
 )
-from tiny import VOCAB_SIZE, random_batch, seeded, tiny_lstm
-
-NAMES = {
-    "hfmeta-lstm-seq2seq": LstmSeq2SeqForConditionalGeneration,
-    "hfmeta-seq2spg": Seq2SpgForConditionalGeneration,
-    "hfmeta-speaker": SpeakerForConditionalGeneration,
-}
-
-
-def rows(seed=0, dtype=torch.float64):
-    """A padded batch: input_ids, attention_mask, labels."""
-    return {
-        name: value[0] for name, value in random_batch("seq2seq-lm", S=5, dtype=dtype, seed=seed)["support"].items()
-    }
+from lstm_samples import rows
+from tiny import seeded, tiny_lstm
 
 
 def count(module):
     return sum(value.numel() for value in module.parameters())
-
-
-def wider(batch, left, right):
-    """The same rows with more padding, of ids that would show if they were read."""
-    pads = {"input_ids": 9, "attention_mask": 0, "labels": -100}
-    return {name: nn.functional.pad(value, (left, right), value=pads[name]) for name, value in batch.items()}
 
 
 def test_the_papers_sizes():
@@ -99,93 +74,6 @@ def test_a_private_network_that_passes_on_what_it_reads(tmp_path):
     assert all(torch.equal(one, other) for one, other in zip(model.parameters(), again.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("left", "right"), [(0, 3), (4, 0), (2, 2)])
-def test_a_row_does_not_depend_on_its_batch_nor_on_padding(name, left, right):
-    model, batch = tiny_lstm(name, dtype=torch.float64), rows()
-    full = model(**batch)
-    padded = model(**wider(batch, left, right))
-    torch.testing.assert_close(padded.loss, full.loss, rtol=1e-12, atol=0)
-    width = batch["labels"].shape[1]
-    for row in range(5):
-        length = int((batch["labels"][row] != -100).sum())
-        source = int(batch["attention_mask"][row].sum())
-        alone = model(
-            input_ids=batch["input_ids"][row : row + 1, :source], labels=batch["labels"][row : row + 1, :length]
-        )
-        torch.testing.assert_close(full.logits[row, :length], alone.logits[0], rtol=1e-11, atol=1e-13)
-        torch.testing.assert_close(padded.logits[row, left : left + length], alone.logits[0], rtol=1e-11, atol=1e-13)
-    assert padded.logits.shape[1] == width + left + right
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_gradients_do_not_depend_on_padding(name):
-    model, batch = tiny_lstm(name, dtype=torch.float64), rows()
-    named = dict(model.named_parameters())
-
-    def gradients(batch):
-        return torch.autograd.grad(model(**batch).loss, list(named.values()), allow_unused=True)
-
-    for one, other in zip(gradients(batch), gradients(wider(batch, 3, 2)), strict=True):
-        assert (one is None) == (other is None)
-        if one is not None:
-            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
-
-
-def test_padding_between_tokens_is_passed_over():
-    model = tiny_lstm(dtype=torch.float64)
-    ids = torch.tensor([[5, 8, 9, 6, 7]])
-    labels = torch.tensor([[9, 3]])
-    found = model(input_ids=ids, attention_mask=torch.tensor([[1, 0, 1, 0, 1]]), labels=labels)
-    torch.testing.assert_close(found.logits, model(input_ids=ids[:, ::2], labels=labels).logits)
-
-
-def test_masks_in_the_form_of_attention():
-    model, batch = tiny_lstm(dtype=torch.float64), rows()
-    ready = additive_mask(batch["attention_mask"], False, torch.float64)
-    expected = model(**batch).logits
-    torch.testing.assert_close(model(**{**batch, "attention_mask": ready}).logits, expected)
-    torch.testing.assert_close(model(**{**batch, "attention_mask": ready == 0}).logits, expected)
-
-
-def test_without_a_mask_all_ids_are_tokens():
-    model, batch = tiny_lstm(), rows()
-    mask = batch.pop("attention_mask")
-    found = model(**batch).logits
-    torch.testing.assert_close(found, model(**batch, attention_mask=torch.ones_like(mask)).logits)
-    with pytest.raises(IndexError):
-        model(input_ids=torch.tensor([[VOCAB_SIZE]]), labels=torch.tensor([[3]]))
-
-
-def test_labels_are_shifted_to_the_right():
-    model = tiny_lstm()
-    labels = torch.tensor([[7, 8, 3, -100], [-100, -100, 9, 3], [5, -100, 6, 3], [-100, -100, -100, -100]])
-    expected = torch.tensor([[2, 7, 8, 3], [0, 0, 2, 9], [2, 5, 0, 6], [2, 0, 0, 0]])
-    shifted = model.prepare_decoder_input_ids_from_labels(labels=labels)
-    assert torch.equal(shifted, expected)
-    ids = torch.tensor([[5, 6]]).expand(4, -1)
-    torch.testing.assert_close(model(input_ids=ids, labels=labels).logits, model(ids, decoder_input_ids=shifted).logits)
-    assert model(input_ids=ids, labels=labels).loss.isfinite()
-
-
-def test_a_target_mask_holds_the_state():
-    model = tiny_lstm(dtype=torch.float64)
-    ids, mask = torch.tensor([[2, 7, 9, 8]]), torch.tensor([[1, 1, 0, 1]])
-    source = torch.tensor([[5, 6]])
-    held = model(source, decoder_input_ids=ids, decoder_attention_mask=mask)
-    short = model(source, decoder_input_ids=ids[:, [0, 1, 3]])
-    torch.testing.assert_close(held.logits[:, [0, 1, 3]], short.logits)
-    torch.testing.assert_close(held.past_key_values.cell, short.past_key_values.cell)
-    # A model that starts from the padding token cannot tell it from padding, and reads every token.
-    same = tiny_lstm(dtype=torch.float64, decoder_start_token_id=0)
-    assert same(source, decoder_input_ids=torch.tensor([[0, 7]])).logits[0, 0].isfinite().all()
-    everywhere = torch.ones(1, 2)
-    torch.testing.assert_close(
-        same(source, decoder_input_ids=torch.tensor([[0, 7]])).logits,
-        same(source, decoder_input_ids=torch.tensor([[0, 7]]), decoder_attention_mask=everywhere).logits,
-    )
-
-
 def test_dropout_is_between_layers_and_off_in_evaluation():
     model, batch = tiny_lstm(dropout=0.5, dtype=torch.float64), rows()
     plain = tiny_lstm(dtype=torch.float64)
@@ -201,40 +89,6 @@ def test_dropout_is_between_layers_and_off_in_evaluation():
     assert (source.hidden_states[-1][0] != 0).all()
     single = tiny_lstm(dropout=0.5, encoder_layers=1, dtype=torch.float64).train()
     torch.testing.assert_close(single(**batch).logits, single.eval()(**batch).logits)
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("tied", [True, False])
-def test_save_and_open(name, tied, tmp_path):
-    model, batch = tiny_lstm(name, tie_word_embeddings=tied), rows(dtype=torch.float32)
-    assert (model.lm_head.weight is model.get_input_embeddings().weight) is tied
-    model.save_pretrained(tmp_path)
-    for opened in (AutoModelForSeq2SeqLM.from_pretrained(tmp_path), load_model(str(tmp_path), "seq2seq-lm")):
-        assert type(opened) is NAMES[name]
-        assert task_type_of(opened) == "seq2seq-lm"
-        assert torch.equal(opened(**batch).logits, model(**batch).logits)
-        assert (opened.lm_head.weight is opened.get_input_embeddings().weight) is tied
-
-
-def test_reference_networks_are_loaded_by_name():
-    options = {"vocab_size": 20, "embedding_size": 6, "hidden_size": 6, "private_input": "state"}
-    model = load_model("hfmeta-seq2spg", "seq2seq-lm", config_overrides=options, torch_dtype="float64")
-    assert model.decoder.private.sizes == (6, 6, 4, 2, 6)
-    assert model.dtype == torch.float64
-    assert load_processing_class("hfmeta-seq2spg", "seq2seq-lm") is None
-    with pytest.raises(HfmetaError, match="hfmeta-speaker is a model for seq2seq-lm, not for causal-lm"):
-        load_model("hfmeta-speaker", "causal-lm")
-    with pytest.raises(HfmetaError, match=r"has no field private_size \(did you mean private_sizes\?\)"):
-        load_model("hfmeta-seq2spg", "seq2seq-lm", config_overrides={"private_size": [1]})
-
-
-def test_more_tokens():
-    model, batch = tiny_lstm(), rows()
-    before = model(**batch).logits
-    model.resize_token_embeddings(VOCAB_SIZE + 3, mean_resizing=False)
-    assert model.lm_head.weight is model.get_input_embeddings().weight
-    assert model.config.vocab_size == VOCAB_SIZE + 3
-    torch.testing.assert_close(model(**batch).logits[..., :VOCAB_SIZE], before)
 
 
 def test_the_private_network_is_called_as_a_module_and_can_be_replaced():
@@ -350,30 +204,6 @@ def test_what_is_missing_or_twice_is_refused(given, message):
     values |= {"speaker_ids": torch.tensor([0])}
     with pytest.raises(HfmetaError, match=message):
         tiny_lstm()(**{name: values[name] for name in given})
-
-
-def test_a_lora_on_the_decoder(tmp_path):
-    batch = rows(dtype=torch.float32)
-    config = LoraConfig(
-        r=2,
-        target_modules=["attention", "combine", "private.layers.1"],
-        task_type="SEQ_2_SEQ_LM",
-        init_lora_weights=False,
-    )
-    model = seeded(lambda: get_peft_model(tiny_lstm(), config)).eval()
-    assert len([name for name, _ in model.named_parameters() if "lora_A" in name]) == 3
-    found = model(**batch)
-    assert not torch.allclose(found.logits, tiny_lstm()(**batch).logits)
-    found.loss.backward()
-    assert all(value.grad is not None for value in model.parameters() if value.requires_grad)
-    model.save_pretrained(tmp_path)
-    opened = PeftModel.from_pretrained(tiny_lstm(), tmp_path).eval()
-    torch.testing.assert_close(opened(**batch).logits, found.logits)
-    words = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"], "max_new_tokens": 4}
-    assert torch.equal(opened.generate(**words), model.generate(**words))
-    mlp = LoraConfig(r=2, target_modules=["encoder.layers.0"])
-    with pytest.raises(ValueError, match="is not supported"):
-        get_peft_model(tiny_lstm(), mlp)
 
 
 def test_autocast():
