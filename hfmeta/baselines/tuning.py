@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,15 @@ from torch import Tensor, nn
 
 from hfmeta.baselines.features import device_of, evaluating, frozen_features, moved
 from hfmeta.inner.errors import HfmetaError
+from hfmeta.inner.evaluators import passes_of_like_length, rows_trimmed
 from hfmeta.inner.evaluators.looped import loss_and_logits
 from hfmeta.inner.losses import task_losses
 from hfmeta.metrics.scores import task_accuracy
-from hfmeta.models.heads import head_of
+from hfmeta.models.heads import head_of, mixes_rows
 
 ADAPT = ("all", "head")
-OPTIMIZERS: dict[str, Any] = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+OPTIMIZERS: dict[str, Any] = {"adamw": partial(torch.optim.AdamW, fused=True), "sgd": torch.optim.SGD}
+"""A fused step reads and writes each tensor once: on a CPU a quarter of the time of a step of plain tensor operations."""
 
 
 def fine_tuning(
@@ -53,7 +56,7 @@ def fine_tuning(
         [T], float64: accuracy for class labels; mean loss for numbers (mean squared error) and tokens (nats).
 
     Raises:
-        HfmetaError: an unknown choice, a negative number of steps, or no head where one is needed.
+        HfmetaError: an unknown choice, a negative number of steps, no head where one is needed, or no logits for class labels.
     """
     if adapt not in ADAPT:
         raise HfmetaError(f"unknown adapt={adapt!r} for fine-tuning; choose one of {', '.join(ADAPT)}.")
@@ -116,11 +119,24 @@ class _Trial:
         return loss_and_logits(self.module(**rows))[0]
 
     def score(self, rows: dict[str, Tensor]) -> Tensor:
-        """Accuracy for class labels, else the mean loss; a float64 scalar."""
-        loss, logits = loss_and_logits(self.module(**rows))
-        if self.kind != "classification" or logits is None:
-            return loss.double()
-        return task_accuracy(logits[None], rows["labels"][None])[0]
+        """Accuracy for class labels, else the mean loss; a float64 scalar.
+
+        Class labels are scored in passes of like length: a query set takes several times as long when padded to its longest text.
+        """
+        if self.kind != "classification":
+            return loss_and_logits(self.module(**rows))[0].double()
+        passes = [None] if mixes_rows(self.module) else passes_of_like_length(rows)
+        found = [self._logits(rows if one is None else rows_trimmed(rows, one)) for one in passes]
+        labels = rows["labels"]
+        if passes[0] is not None:
+            labels = labels[torch.cat(passes)]
+        return task_accuracy(torch.cat(found)[None], labels[None])[0]
+
+    def _logits(self, rows: dict[str, Tensor]) -> Tensor:
+        logits = loss_and_logits(self.module(**rows))[1]
+        if logits is None:
+            raise HfmetaError(f"{type(self.module).__name__} returns a loss alone; class labels are scored by logits.")
+        return logits
 
 
 class _HeadOnFeatures(nn.Module):

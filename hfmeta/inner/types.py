@@ -38,7 +38,9 @@ class Bound(Protocol):
 
     shared: list[Tensor]
 
-    def __call__(self, params: Params) -> Evaluation: ...
+    def __call__(self, params: Params) -> Evaluation:
+        """Losses `[T]` of the batch's tasks, each with its own parameters, `[T, ...]` by name."""
+        ...
 
 
 class Evaluator(Protocol):
@@ -46,17 +48,35 @@ class Evaluator(Protocol):
 
     name: str
 
-    def bind(self, batch: Batch) -> Bound: ...
+    def bind(self, batch: Batch) -> Bound:
+        """Fix the rows, `[T, S, ...]` or `[T, Q, ...]` by name, whose losses are wanted."""
+        ...
 
 
 class Rule(Protocol):
     """How a gradient changes the values. State is any nest of dicts, lists, tensors and plain numbers."""
 
-    def start(self, params: Params) -> Any: ...
+    def start(self, params: Params) -> Any:
+        """The state before the first step; None for a rule without one."""
+        ...
 
-    def __call__(self, params: Params, grads: Params, losses: Tensor, state: Any) -> tuple[Params, Any]: ...
+    def __call__(self, params: Params, grads: Params, losses: Tensor, state: Any) -> tuple[Params, Any]:
+        """One step.
 
-    def parameters(self) -> Any: ...
+        Args:
+            params: values before it, `[T, ...]` by name.
+            grads: gradient of each task's own support loss, of the same shapes.
+            losses: support losses, `[T]`.
+            state: what `start` or the step before returned.
+
+        Returns:
+            the values and the state after it.
+        """
+        ...
+
+    def parameters(self) -> Any:
+        """Tensors of the rule that the outer loop learns, such as rates."""
+        ...
 
 
 LossesOf = Callable[[Params, int], Tensor]

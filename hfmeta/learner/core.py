@@ -77,6 +77,8 @@ class MetaLearner(nn.Module):
         head = self.moving.head if self.kind == "classification" else None
         self.init: Any = algorithm.init(theta, head, row_shape(model, self.moving, self.task_type))
         self.encoder = encoder
+        self.results: dict[str, Any] | None = None
+        """How it did in a test (content of results.json): saved with it for as long as its values are those that were tested."""
         self.private: PrivateNetworks | None = None
         """What each task owns of the model, for algorithms with private networks."""
         if algorithm.has_private_networks:

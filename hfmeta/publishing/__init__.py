@@ -4,6 +4,7 @@ from hfmeta.adapters.together import written_together
 from hfmeta.publishing.checkpoint import load_learner, load_weights_into, save_adapted, save_learner
 from hfmeta.publishing.files import write_json
 from hfmeta.publishing.hub import PushError, push_folder, push_learner, push_run
+from hfmeta.publishing.results import keep_results
 from hfmeta.publishing.resuming import last_good_checkpoint, sealing, whole_checkpoint
 from hfmeta.publishing.verifying import check_run, check_saved
 
@@ -11,6 +12,7 @@ __all__ = [
     "PushError",
     "check_run",
     "check_saved",
+    "keep_results",
     "last_good_checkpoint",
     "load_learner",
     "load_weights_into",

@@ -21,11 +21,12 @@ from hfmeta.adapters.together import settled, written_together
 from hfmeta.algorithms import algorithm_origin, find_algorithm
 from hfmeta.episodes import encoder_from_dict
 from hfmeta.inner.errors import HfmetaError
-from hfmeta.publishing.card import adapted_card, learner_card
+from hfmeta.publishing.card import adapted_card, card_images, learner_card
 from hfmeta.publishing.files import write_json
 from hfmeta.publishing.folders import check_base_name, check_folder, local_folder
 from hfmeta.publishing.identity import learner_identity
 from hfmeta.publishing.models import read_model, save_model, save_whole
+from hfmeta.publishing.results import own_results, read_results, write_results
 
 if TYPE_CHECKING:
     from hfmeta.learner import MetaLearner
@@ -67,8 +68,13 @@ def save_learner(learner: MetaLearner, folder: Path, name: str | None = None) ->
         content = describe(learner, origin, base)
         content["files"] = checksums(temporary, temporary.rglob("*.safetensors"))
         write_json(temporary / CONFIG, content)
+        results, images = own_results(learner), []
+        if results is not None:
+            write_results(results, temporary)
+            images = card_images(temporary, folder)
         kind = getattr(learner.config, "model_type", None)
-        (temporary / "README.md").write_text(learner_card(content, model_type=kind), encoding="utf-8")
+        card = learner_card(content, results or (), model_type=kind, images=images)
+        (temporary / "README.md").write_text(card, encoding="utf-8")
 
 
 def describe(learner: MetaLearner, origin: tuple[str, str, str], base: dict[str, Any]) -> dict[str, Any]:
@@ -128,6 +134,7 @@ def load_learner(
     if learner.private is not None:
         learner.private.load(folder, bool(content.get("pruned")))
     _check_sums(folder, content)
+    learner.results = read_results(learner, folder, content)
     return learner
 
 

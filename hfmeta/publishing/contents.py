@@ -12,6 +12,7 @@ import secrets
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from hfmeta.adapters.durable import write_file
 from hfmeta.adapters.ids import unescaped
@@ -19,14 +20,18 @@ from hfmeta.adapters.private_folder import ABOUT
 from hfmeta.adapters.rank_private import CONFIG_FILE, WEIGHTS_FILE
 from hfmeta.adapters.together import finish
 from hfmeta.inner.errors import HfmetaError
-from hfmeta.publishing.card import private_card
+from hfmeta.publishing.card import IMAGES, private_card
+from hfmeta.publishing.card.runs import without_places
 from hfmeta.publishing.checkpoint import CONFIG
 from hfmeta.publishing.folders import BASE, TOKENIZER_FILES, check_folder
+from hfmeta.publishing.results import RESULTS
 
 WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", WEIGHTS_FILE, "hfmeta.safetensors")
-PUBLISHED = (*WEIGHTS, "*.json", *TOKENIZER_FILES, "README.md", "*.png")
-LOCAL = ("trainer_state.json", "checksums.json", "split.json", "adapters.json", "all_results.json", "*_results.json")
-"""JSON of a run's folder that stays: how to go on with it, and names of tasks."""
+INDICES = "*.safetensors.index.json"
+TOKENIZER_JSON = ("tokenizer.json", "*vocab*.json", "added_tokens.json", "special_tokens_map.json", "normalizer.json")
+TESTS = (RESULTS, "per_task.json", *IMAGES)
+PUBLISHED = (*WEIGHTS, INDICES, "*config.json", *TOKENIZER_JSON, *TOKENIZER_FILES, "README.md", *TESTS)
+"""All else stays: how to go on with a run, names of tasks, and whatever somebody put there."""
 MEMBERS, HEADER, KEY = "adapters", "adapters.json", ".member_names.key"
 ADAPTER_FILES = (CONFIG_FILE, WEIGHTS_FILE, ABOUT)
 
@@ -58,7 +63,7 @@ class Contents:
             return path.startswith(f"{MEMBERS}/")
         return path.startswith(f"{BASE}/") or any(
             fnmatch(path, pattern) and "/" not in path
-            for pattern in (*WEIGHTS, "*.safetensors.index.json", CONFIG_FILE, CONFIG, ABOUT, "config.json")
+            for pattern in (*WEIGHTS, INDICES, CONFIG_FILE, CONFIG, ABOUT, "config.json", *TESTS)
         )
 
 
@@ -81,11 +86,12 @@ def contents_of(folder: Path, with_ids: bool = False, keys: Path | None = None) 
     check_folder(folder)
     if (folder / CONFIG).is_file():
         files = _files(folder) | _files(folder / BASE, f"{BASE}/")
-        _check_base(folder / CONFIG, json.loads((folder / CONFIG).read_text(encoding="utf-8"))["base"].get("name"))
-        return Contents("learner", files)
+        if (folder / CONFIG_FILE).is_file():
+            _check_base(folder / CONFIG, _json(folder / CONFIG)["base"].get("name"))
+        told = {name: _shareable(folder / name) for name in (CONFIG, RESULTS) if name in files}
+        return Contents("learner", files | told)
     if (folder / CONFIG_FILE).is_file():
-        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        _check_base(folder / CONFIG_FILE, config.get("base_model_name_or_path"))
+        _check_base(folder / CONFIG_FILE, _json(folder / CONFIG_FILE).get("base_model_name_or_path"))
         if (folder / ABOUT).is_file():
             return Contents("private adapter", {**_member(folder), "README.md": _card(folder, 1)})
         return Contents("adapter", _files(folder))
@@ -137,14 +143,24 @@ def _member(folder: Path, prefix: str = "") -> dict[str, Path | bytes]:
     missing = [name for name in ADAPTER_FILES if not (folder / name).is_file()]
     if missing:
         raise HfmetaError(f"{folder} has no {', '.join(missing)}; export the adapter again (learner.save_private).")
-    _check_base(folder, json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")).get("base_model_name_or_path"))
+    _check_base(folder, _json(folder / CONFIG_FILE).get("base_model_name_or_path"))
     return {prefix + name: folder / name for name in ADAPTER_FILES}
 
 
 def _card(folder: Path, count: int) -> bytes:
-    about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    return private_card(about, config["peft_type"], count).encode("utf-8")
+    return private_card(_json(folder / ABOUT), _json(folder / CONFIG_FILE)["peft_type"], count).encode("utf-8")
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise HfmetaError(f"{path} is damaged ({error}), so nothing was pushed. Save the folder again.") from error
+
+
+def _shareable(path: Path) -> bytes:
+    """A run's JSON without the places on this machine where its data, its base and its recipe lie."""
+    return (json.dumps(without_places(_json(path)), indent=2, ensure_ascii=False) + "\n").encode("utf-8")
 
 
 def _files(folder: Path, prefix: str = "") -> dict[str, Path | bytes]:
@@ -153,9 +169,7 @@ def _files(folder: Path, prefix: str = "") -> dict[str, Path | bytes]:
     return {
         prefix + path.name: path
         for path in sorted(folder.iterdir())
-        if path.is_file()
-        and any(fnmatch(path.name, pattern) for pattern in PUBLISHED)
-        and not any(fnmatch(path.name, pattern) for pattern in LOCAL)
+        if path.is_file() and any(fnmatch(path.name, pattern) for pattern in PUBLISHED)
     }
 
 

@@ -112,6 +112,8 @@ def check_base_name(name: str | None, folder: Path) -> None:
 
 
 def _downloaded(name: str, revision: str | None, subfolder: str | None, local_files_only: bool) -> Path:
+    if len(Path(name).parts) > 2 or name.startswith((".", "/", "~")):
+        raise HfmetaError(f"there is no folder {name!r}, and a hub id is owner/name.")
     within = "" if subfolder is None else f"{glob.escape(subfolder.strip('/'))}/"
     try:
         return Path(

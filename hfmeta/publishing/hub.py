@@ -26,6 +26,10 @@ FAILURES: tuple[type[BaseException], ...] = (*CANNOT_REACH, RuntimeError, ValueE
 """What the client raises while it pushes: what it cannot reach, an upload that failed, an answer that makes no sense."""
 
 
+REFUSED = (401, 403)
+"""Statuses with which a hub answers who may not do that, or has not said who they are."""
+
+
 class PushError(HfmetaError):
     """The hub, or the way to it, failed; the repository is as it was."""
 
@@ -153,13 +157,22 @@ def _source(source: Path | bytes) -> str | bytes:
 
 def _told(repo_id: str, error: BaseException, token: str | None) -> str:
     """What to say of a failure, without the token."""
-    causes = [str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__]
-    if error.__cause__ is not None and str(error.__cause__).strip():
-        causes.append(str(error.__cause__).strip().splitlines()[0])
-    text = (
-        f"the push to {repo_id} failed: {': '.join(causes)}. Nothing counts before all of it does: the repository is as it was. Push "
-        "again; what had arrived is not sent again."
-    )
+    causes = [
+        str(one).strip().splitlines()[0] for one in (error, error.__cause__) if one is not None and str(one).strip()
+    ]
+    why = ": ".join(causes or [type(error).__name__]).rstrip(".: ")
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in REFUSED:
+        known = "no token is known here" if not (token or get_token()) else "the token may not do that"
+        text = (
+            f"the push to {repo_id} was refused: {known} ({why}). Log in with a token that may write (hf auth login, or the "
+            "environment variable HF_TOKEN), and name a repository of your own or of an organisation of yours."
+        )
+    else:
+        text = (
+            f"the push to {repo_id} failed: {why}. Nothing counts before all of it does: the repository is as it was. Push again; "
+            "what had arrived is not sent again."
+        )
     for secret in (token, get_token(), os.environ.get("HF_TOKEN")):
         text = text.replace(secret, "<token>") if secret else text
     return text

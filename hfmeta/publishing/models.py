@@ -41,7 +41,12 @@ def save_model(
         what `base` says in `hfmeta_config.json`.
     """
     base = {key: section.get(key) for key in ("name", "revision", "pooling", "num_labels")}
+    local = _is_folder(base["name"])
+    if local:
+        base["name"] = str(Path(base["name"]).expanduser().resolve())  # it must be found again from wherever one works
     if not isinstance(model, PeftModel):
+        if local:
+            base["name"] = None  # the weights are all here, and nobody else has that folder
         with identified(model, identity):
             model.save_pretrained(folder)
         return base
@@ -83,6 +88,8 @@ def save_adapter(model: Any, folder: Path, name: str | None = None) -> str | Non
     path = folder / ADAPTER_CONFIG
     written = json.loads(path.read_text(encoding="utf-8"))
     old, written["base_model_name_or_path"] = written["base_model_name_or_path"], name
+    # PEFT's Auto classes open the base at this revision.
+    written["revision"] = written.get("revision") or getattr(model.get_base_model().config, "_commit_hash", None)
     write_json(path, written)
     card = folder / "README.md"
     if old and name and old != name and card.is_file():
@@ -239,6 +246,11 @@ def _outside_adapter(model: Any) -> list[str]:
         for name, value in model.named_parameters()
         if value.requires_grad and not any(part in f".{name}" for part in inside)
     ]
+
+
+def _is_folder(name: str | None) -> bool:
+    """Whether a base is a folder of this machine, rather than a hub id, a package or a network of hfmeta."""
+    return bool(name) and not str(name).startswith("package:") and Path(str(name)).expanduser().is_dir()
 
 
 def _classifies(model: nn.Module) -> bool:

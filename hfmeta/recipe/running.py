@@ -23,7 +23,7 @@ from hfmeta.episodes import FixedEpisodes
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner import MetaLearner
 from hfmeta.learner.gates import gates_over_steps
-from hfmeta.publishing import last_good_checkpoint, load_weights_into
+from hfmeta.publishing import keep_results, last_good_checkpoint, load_weights_into
 from hfmeta.recipe.baselines import BaselineScores, Bench, run_baseline
 from hfmeta.recipe.building import Build, build
 from hfmeta.recipe.checks import METRICS
@@ -89,6 +89,8 @@ def run_recipe(path: str | Path, overrides: Sequence[str] = (), *, resume: bool 
         "device": device_name(trainer.args.device),
         "skipped_tasks": built.learner.skipped,
     }
+    if not trainer.is_fsdp_enabled:  # no process has all values, of which results are
+        results = keep_results(built.learner, results)
     write_run(output, built, results, scores, baselines, trainer.state.log_history)
     return results
 

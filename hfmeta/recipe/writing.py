@@ -10,19 +10,14 @@ from typing import Any
 import yaml
 
 from hfmeta.episodes import save_split
-from hfmeta.publishing.card import learner_card
+from hfmeta.publishing.card import card_images, learner_card
 from hfmeta.publishing.checkpoint import CONFIG
+from hfmeta.publishing.results import draw_results
 from hfmeta.recipe.baselines import BaselineScores
 from hfmeta.recipe.building import Build
 from hfmeta.recipe.checks import METRICS
 from hfmeta.recipe.results import Scores
-from hfmeta.reporting import (
-    adaptation_curve,
-    gate_plot,
-    learning_curve,
-    write_json,
-    write_text,
-)
+from hfmeta.reporting import learning_curve, write_json, write_text
 
 # The trainer's names of validation scores.
 EVAL_NAMES = {"accuracy": "accuracy", "loss": "query_loss"}
@@ -54,18 +49,11 @@ def write_run(
         save_split(built.episodes.split, output / "split.json", built.recipe.data.split_seed)
     write_json(output / "per_task.json", per_task(results, scores, baselines))
     learning_curve(log_history, EVAL_NAMES[METRICS[metric][0]], output / "learning_curve.png", unit)
-    adaptation_curve(
-        {results["algorithm"]["name"]: results["adaptation_curve"][metric]},
-        metric,
-        output / "adaptation_curve.png",
-        {name: entry for name, entry in results["baselines"].items() if entry["metric"] == metric},
-    )
-    if "gates" in results:
-        gate_plot(results["gates"], output / "gates.png")
+    draw_results(results, output)
     content = json.loads((output / CONFIG).read_text(encoding="utf-8"))
     kind = getattr(built.learner.config, "model_type", None)
-    images = [path.name for path in output.glob("*.png")]
-    write_text(output / "README.md", learner_card(content, results, model_type=kind, images=images))
+    card = learner_card(content, results, model_type=kind, images=card_images(output))
+    write_text(output / "README.md", card)
     write_json(output / "results.json", dict(results))
 
 

@@ -125,6 +125,36 @@ def test_language_models_are_scored_by_their_loss(build, task):
     assert (fine_tuning(model, episodes, steps=20, lr=0.01) < before - 0.1).all()
 
 
+def test_texts_of_unlike_length_are_scored_without_their_padding():
+    """More rows than pass together: sorted by length, trimmed, and compared with their own labels."""
+    model, rows, length = tiny_bert(dtype=torch.float64).eval(), 60, 12
+    lengths = torch.arange(rows) % length + 1
+    mask = (torch.arange(length) < lengths[:, None]).long()
+    ids = torch.randint(1, 50, (rows, length), generator=torch.Generator().manual_seed(0)) * mask
+    seen, labels = [], torch.arange(rows) % 3
+    model.register_forward_pre_hook(lambda _, __, given: seen.append(given["input_ids"].shape[1]), with_kwargs=True)
+    query = {"input_ids": ids, "attention_mask": mask, "labels": labels}
+    with torch.no_grad():
+        expected = (model(input_ids=ids, attention_mask=mask).logits.argmax(-1) == labels).double().mean()
+    seen.clear()
+    assert float(no_adaptation(model, [{"query": query}])) == float(expected)
+    assert seen == sorted(seen) and len(seen) > 1 and seen[0] < length
+
+
+def test_a_classifier_without_logits_is_named():
+    class Mute(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(2, 3)
+
+        def forward(self, inputs, labels):
+            return (F.cross_entropy(self.layer(inputs), labels),)
+
+    query = {"inputs": torch.ones(3, 2), "labels": torch.arange(3)}
+    with pytest.raises(HfmetaError, match="Mute returns a loss alone; class labels are scored by logits"):
+        no_adaptation(Mute(), [{"query": query}])
+
+
 def test_only_the_adapter_of_a_peft_model_moves():
     model, episodes = with_lora(tiny_bert()), episodes_of("sequence-classification", T=2)
     before = state(model)

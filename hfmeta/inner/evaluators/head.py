@@ -42,8 +42,8 @@ def head_features(model: nn.Module, head: nn.Module, batch: Batch) -> Tensor:
     labels = batch["labels"]
     inputs = {name: value.flatten(0, 1) for name, value in batch.items() if name != "labels"}
     distinct, where = _distinct(inputs)
-    passes = _of_like_length(distinct)
-    found = [_features(model, head, distinct if rows is None else _trimmed(distinct, rows)) for rows in passes]
+    passes = passes_of_like_length(distinct)
+    found = [_features(model, head, distinct if rows is None else rows_trimmed(distinct, rows)) for rows in passes]
     features = found[0] if passes[0] is None else torch.cat(found)[torch.argsort(torch.cat(passes))]
     return (features if where is None else features[where]).unflatten(0, labels.shape[:2])
 
@@ -86,8 +86,12 @@ ROWS_PER_PASS = 24
 """Rows of like length that pass a text model together on a CPU: 120 questions of BANKING77 take 0.4 of the padded time."""
 
 
-def _of_like_length(inputs: dict[str, Tensor]) -> list[Any]:
-    """Row indices in passes of like length; `[None]`, all at once, without tokens, for few rows, and on a GPU."""
+def passes_of_like_length(inputs: dict[str, Tensor]) -> list[Any]:
+    """Row indices in passes of like length; `[None]`, all at once, without tokens, for few rows, and on a GPU.
+
+    Args:
+        inputs: `[rows, ...]` by argument name of the model.
+    """
     mask = inputs.get("attention_mask")
     if mask is None or mask.dim() != 2 or mask.shape[0] <= ROWS_PER_PASS or mask.device.type != "cpu":
         return [None]
@@ -100,8 +104,13 @@ def _lengths(mask: Tensor) -> Tensor:
     return (mask.ne(0) * torch.arange(1, mask.shape[1] + 1, device=mask.device)).amax(1)
 
 
-def _trimmed(inputs: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
-    """Some rows, without the columns that none of them attends to."""
+def rows_trimmed(inputs: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+    """Some rows, without the columns that none of them attends to.
+
+    Args:
+        inputs: `[rows, ...]` by argument name of the model, `attention_mask` among them.
+        rows: indices of the wanted ones.
+    """
     mask = inputs["attention_mask"]
     longest = int(_lengths(mask[rows]).max().clamp_min(1))
     return {

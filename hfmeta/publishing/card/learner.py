@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from hfmeta.algorithms import find_algorithm
@@ -76,6 +76,15 @@ def learner_card(
         limits=limits(runs),
         licences=_licences(named, info.get("data") or {}),
     )
+
+
+def card_images(*folders: Path) -> list[str]:
+    """Names of the plots in folders that a card shows.
+
+    Args:
+        folders: where plots may lie.
+    """
+    return [name for name in IMAGES if any((folder / name).is_file() for folder in folders)]
 
 
 def content_of_results(results: Mapping[str, Any]) -> dict[str, Any]:

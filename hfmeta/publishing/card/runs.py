@@ -212,6 +212,25 @@ def command_of(results: Mapping[str, Any]) -> str:
     return shlex.join(_shareable(word) for word in words)
 
 
+def without_places(content: Any, key: str = "") -> Any:
+    """A run's JSON as others may have it: what says where things lie on a machine is shortened as in a command.
+
+    Args:
+        content: of `hfmeta_config.json` or results.json, or a part of it.
+        key: where in the whole it stands, by the name of its field.
+    """
+    if isinstance(content, dict):
+        return {name: without_places(value, name) for name, value in content.items()}
+    if isinstance(content, list):
+        return [without_places(value, key) for value in content]
+    if not isinstance(content, str):
+        return content
+    if key in ("command", "recipe"):
+        return command_of({"command": content}) if key == "command" else recipe_name(content)
+    # Whole values alone: a separator of dialogues or a pattern of names may have a slash in it.
+    return "FOLDER" if len(PurePath(content).parts) > 1 and PRIVATE_PATH.fullmatch(content) else content
+
+
 def recipe_name(source: Any) -> str | None:
     """The recipe's path as others know it: relative, else its file name.
 
