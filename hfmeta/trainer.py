@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -52,6 +52,8 @@ class MetaTrainer(Trainer):
     """
 
     loss_is_scaled_for_ga = False
+    default_algorithm: ClassVar[type[Algorithm] | None] = None
+    """The algorithm, with its own defaults, of a stock model that comes without one; None: it must be given."""
 
     def __init__(
         self,
@@ -68,6 +70,8 @@ class MetaTrainer(Trainer):
         **others: Any,
     ):
         args = args if args is not None else MetaConfig(output_dir="tmp_trainer")
+        if algorithm is None and self.default_algorithm is not None and not isinstance(model, MetaLearner):
+            algorithm = self.default_algorithm()
         datasets = [train_dataset, *(eval_dataset.values() if isinstance(eval_dataset, dict) else [eval_dataset])]
         learner = _learner(model, algorithm, processing_class, datasets)
         if args.fp16 and learner.algorithm.order == 2:
@@ -221,37 +225,25 @@ class MetaTrainer(Trainer):
 class MamlTrainer(MetaTrainer):
     """MetaTrainer whose algorithm is MAML unless another is given."""
 
-    def __init__(self, model: Any, args: TrainingArguments | None = None, **others: Any):
-        if not isinstance(model, MetaLearner) and others.get("algorithm") is None:
-            others["algorithm"] = Maml()
-        super().__init__(model, args, **others)
+    default_algorithm = Maml
 
 
 class CmamlTrainer(MetaTrainer):
     """MetaTrainer whose algorithm is CMAML unless another is given; the three phases are one run (see hfmeta.phases)."""
 
-    def __init__(self, model: Any, args: TrainingArguments | None = None, **others: Any):
-        if not isinstance(model, MetaLearner) and others.get("algorithm") is None:
-            others["algorithm"] = Cmaml()
-        super().__init__(model, args, **others)
+    default_algorithm = Cmaml
 
 
 class HsmlTrainer(MetaTrainer):
     """MetaTrainer whose algorithm is HSML unless another is given."""
 
-    def __init__(self, model: Any, args: TrainingArguments | None = None, **others: Any):
-        if not isinstance(model, MetaLearner) and others.get("algorithm") is None:
-            others["algorithm"] = Hsml()
-        super().__init__(model, args, **others)
+    default_algorithm = Hsml
 
 
 class LstmTrainer(MetaTrainer):
     """MetaTrainer whose algorithm is the LSTM meta-learner unless another is given."""
 
-    def __init__(self, model: Any, args: TrainingArguments | None = None, **others: Any):
-        if not isinstance(model, MetaLearner) and others.get("algorithm") is None:
-            others["algorithm"] = LstmMetaLearner()
-        super().__init__(model, args, **others)
+    default_algorithm = LstmMetaLearner
 
 
 class _Progress(TrainerCallback):
