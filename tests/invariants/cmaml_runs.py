@@ -33,7 +33,11 @@ def rows() -> Dataset:
 
 
 def trainer(
-    folder: Path, *callbacks: TrainerCallback, algorithm: dict[str, Any] | None = None, **options: Any
+    folder: Path,
+    *callbacks: TrainerCallback,
+    algorithm: dict[str, Any] | None = None,
+    eval_dataset: Any = None,
+    **options: Any,
 ) -> CmamlTrainer:
     """8 steps of 4 tasks: 3 of pretraining, pruning, 5 of joint training; a checkpoint every 2 steps."""
     settings: dict[str, Any] = {
@@ -57,6 +61,7 @@ def trainer(
         MetaConfig(**(settings | options)),
         algorithm=Cmaml(**(choices | (algorithm or {}))),
         train_dataset=train,
+        eval_dataset=eval_dataset,
         callbacks=list(callbacks),
     )
 
