@@ -1,6 +1,6 @@
 """Time the bank of private adapters: opening, adding, reading, replacing, deleting and switching, as the number of users grows.
 
-    python benchmarks/bank.py --users 10000 --folder /tmp/bank-benchmark --json benchmarks/results/bank.json
+    python -m benchmarks.bank --users 10000 --folder /tmp/bank-benchmark --json benchmarks/results/bank.json
 
 The adapter is a private MLP of 51,616 scalars, 30 % of its weights kept; the folder takes about 0.8 GB at 10,000 users and is
 removed at the end. The last row has 100 users with the paper's private network (981,800 scalars). Every user is written durably, so
@@ -11,13 +11,9 @@ median and 99th percentile of the wall clock, and the median of the processor's 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from hfmeta import __version__
+from benchmarks.common import header, seconds_of, write_report
 from hfmeta.adapters.bank import AdapterBank, LiveSlot
 from hfmeta.adapters.durable import write_new
 from hfmeta.models.private_mlp import PrivateMlp
@@ -44,10 +40,9 @@ def timed(calls: Iterable[Callable[[], object]]) -> dict[str, float]:
     """Median and 99th percentile of the calls' times, and the median of their processor time."""
     wall, cpu = [], []
     for call in calls:
-        start, started = time.perf_counter(), time.process_time()
-        call()
-        wall.append(1000 * (time.perf_counter() - start))
-        cpu.append(1000 * (time.process_time() - started))
+        seconds, of_the_processor = seconds_of(call)
+        wall.append(1000 * seconds)
+        cpu.append(1000 * of_the_processor)
     return {
         "median_ms": round(float(np.median(wall)), 3),
         "p99_ms": round(float(np.percentile(wall, 99)), 3),
@@ -145,21 +140,8 @@ def main() -> None:
     torch.set_num_threads(1)
     steps = sorted({step for step in (100, 1000, options.users) if step <= options.users})
     rows = grow(options.folder, SIZES, steps) + grow(options.folder, PAPER, [100])
-    result = {
-        "command": f"python benchmarks/bank.py --users {options.users} --folder FOLDER --json benchmarks/results/bank.json",
-        "date": date.today().isoformat(),
-        "hfmeta": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "load_of_the_machine": os.getloadavg()[0],
-        "seed": SEED,
-        "kept": KEPT,
-        "rows": rows,
-    }
-    if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    command = f"python -m benchmarks.bank --users {options.users} --folder FOLDER --json benchmarks/results/bank.json"
+    write_report({**header(command), "seed": SEED, "kept": KEPT, "rows": rows}, options.json)
     show(rows)
 
 

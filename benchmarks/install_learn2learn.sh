@@ -14,6 +14,6 @@ cd "$scratch"
 tar -xzf learn2learn-0.2.0.tar.gz
 cd learn2learn-0.2.0
 rm learn2learn/data/*.c
-"$python" setup.py --quiet build_ext --inplace
+"$python" setup.py build_ext --inplace >build.log 2>&1 || { cat build.log >&2; exit 1; }
 "$python" -m pip install --quiet --no-deps --no-build-isolation .
-"$python" -m pip show learn2learn | head -2
+"$python" -m pip list 2>/dev/null | grep learn2learn

@@ -1,6 +1,6 @@
 """Memory of CMAML at the paper's size: 1,200 training users of 120 utterances each, with their structures, in joint training.
 
-    python benchmarks/memory.py --json benchmarks/results/memory.json
+    python -m benchmarks.memory --json benchmarks/results/memory.json
 
 The model has the paper's widths and 18,000 words, the users' rows are made up, of 100 words with replies of 15, and their structures
 are random: what is measured is the peak of the resident memory, which depends on none of this. After rows, model and structures are in
@@ -12,11 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import resource
 import time
-from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +20,12 @@ import torch
 from datasets import Dataset
 from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
-from hfmeta import Cmaml, EpisodeDataset, MetaLearner, __version__
+from benchmarks.common import header, peak_mb, write_report
+from hfmeta import Cmaml, EpisodeDataset, MetaLearner
 from hfmeta.models.word_tokenizer import word_tokenizer
 
 USERS, UTTERANCES, DIALOGUE, CONTEXT, REPLY, VOCABULARY = 1200, 120, 15, 100, 15, 18_000
 """Users, rows of each, rows of a dialogue (the query), words of a context and of a reply, words known."""
-
-
-def peak_mb() -> float:
-    """Most resident memory so far, in megabytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def rows() -> Dataset:
@@ -110,12 +102,7 @@ def main() -> None:
     private = learner.private
     assert private is not None
     report = {
-        "command": "python benchmarks/memory.py --json benchmarks/results/memory.json",
-        "date": date.today().isoformat(),
-        "hfmeta": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
+        **header("python -m benchmarks.memory --json benchmarks/results/memory.json"),
         "users": len(names),
         "rows": USERS * UTTERANCES,
         "weights": sum(value.numel() for value in learner.model.parameters()),
@@ -124,9 +111,7 @@ def main() -> None:
         "peak_mb": {name: round(value) for name, value in peaks.items()},
         "processor_seconds_per_user_and_step": round(seconds[-1] / 2, 1),
     }
-    if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_report(report, options.json)
     print(json.dumps(report, indent=2))
 
 

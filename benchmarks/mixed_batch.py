@@ -1,6 +1,6 @@
 """32 users in one batch against 32 switches: throughput of a service, checked for equal answers first.
 
-    python benchmarks/mixed_batch.py --json benchmarks/results/mixed_batch.json
+    python -m benchmarks.mixed_batch --json benchmarks/results/mixed_batch.json
 
 Users are served from a bank: every call reads its users' adapters from disk. Against it, the same rows one after another, each after
 switching the model to its user (reading and copying the adapter). Private values are drawn at random, half of their structure cut,
@@ -12,13 +12,8 @@ wall clock and of the processor, medians over repetitions that alternate between
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +24,8 @@ from rich.table import Table
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-from hfmeta import Cmaml, MetaLearner, __version__
+from benchmarks.common import header, seconds_of, write_report
+from hfmeta import Cmaml, MetaLearner
 from hfmeta.adapters import attach_lora, attach_private_mlp
 from hfmeta.learner.serving import Serving
 from hfmeta.models import load_model
@@ -114,13 +110,6 @@ def in_turn_without_padding(serving: Serving, users: list[str], rows: dict[str, 
             yield serving.switch(user)(**own).logits
 
 
-def timed(call: Callable[[], object]) -> tuple[float, float]:
-    """Seconds of the wall clock and of the processor."""
-    start, started = time.perf_counter(), time.process_time()
-    call()
-    return time.perf_counter() - start, time.process_time() - started
-
-
 def measure(name: str, folder: Path, repetitions: int) -> dict[str, Any]:
     """One row of the table: equality first, then time."""
     with torch.random.fork_rng(devices=[]):
@@ -143,7 +132,7 @@ def measure(name: str, folder: Path, repetitions: int) -> dict[str, Any]:
         times: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
         for _ in range(repetitions):
             for way, call in ways.items():
-                times[way].append(timed(call))
+                times[way].append(seconds_of(call))
     seconds = {way: np.median(np.array(found), axis=0) for way, found in times.items()}
     private = sum(int(np.prod(shape)) for shape in serving.bank.shapes.values())
     return {
@@ -169,13 +158,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         results = [measure(name, Path(folder) / str(n), options.repetitions) for n, name in enumerate(MODELS)]
     report = {
-        "command": "python benchmarks/mixed_batch.py --json benchmarks/results/mixed_batch.json",
-        "date": date.today().isoformat(),
-        "hfmeta": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "load_of_the_machine": os.getloadavg()[0],
+        **header("python -m benchmarks.mixed_batch --json benchmarks/results/mixed_batch.json"),
         "threads": 1,
         "users": USERS,
         "tokens": LENGTH,
@@ -183,9 +166,7 @@ def main() -> None:
         "seed": SEED,
         "rows": results,
     }
-    if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_report(report, options.json)
     table = Table(title=f"{USERS} users in one batch against {USERS} switches, ms (processor)")
     for column in ("model", "private scalars", "mixed", "switched", "ratio", "largest gap"):
         table.add_column(column, justify="right")

@@ -43,9 +43,22 @@ Json = Annotated[
 Checkpoint = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="Folder or hub id of a saved learner.")]
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"hfmeta {version('hfmeta')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _prepare() -> None:
-    """Log what hfmeta says to standard error; only the first of several processes says it."""
+def _prepare(
+    _: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Meta-learn a Hugging Face model, adapt it to a task from a handful of examples, get a stock model back."""
+    # What hfmeta logs goes to standard error; only the first of several processes says it.
     logger = logging.getLogger("hfmeta")
     logger.setLevel(logging.INFO if int(os.environ.get("RANK", "0")) == 0 else logging.WARNING)
     if not any(isinstance(handler, RichHandler) for handler in logger.handlers):
@@ -109,6 +122,7 @@ def adapt(
         from hfmeta.recipe.adapting import adapt_checkpoint
 
         _hide_loading_bars()
+        logging.getLogger("hfmeta").setLevel(logging.WARNING)  # how losses are computed matters to those who train
         done = adapt_checkpoint(checkpoint, support, output, steps=steps, revision=revision, subfolder=subfolder)
         classes = "" if done["classes"] is None else f", {len(done['classes'])} classes: {', '.join(done['classes'])}"
         Console().print(
@@ -152,34 +166,37 @@ def push(
             typer.echo(f"hfmeta: {error}", err=True)
             raise typer.Exit(1) from None
     Console().print(
-        f"Uploaded a {contents.kind}, {len(contents.files)} files: {commit.commit_url}", soft_wrap=True, markup=False
+        f"Uploaded {contents.named}, {len(contents.files)} files: {commit.commit_url}", soft_wrap=True, markup=False
     )
     _write(json, {"kind": contents.kind, "commit": commit.oid, "url": commit.commit_url, "members": contents.members})
 
 
 @app.command("list")
 def list_(json: Json = None) -> None:
-    """List installed algorithms with package and version, the recipes under ./recipes, metrics and baselines."""
+    """List what there is: algorithms with package and version, the recipes under ./recipes, metrics, baselines."""
     with _refusals():
         from hfmeta.recipe.listing import inventory
 
         found = inventory()
     console = Console()
     columns = {
-        "algorithms": ("name", "package", "version", "summary"),
-        "recipes": ("name", "algorithm", "data"),
-        "metrics": ("name", "tasks"),
-        "baselines": ("name", "summary"),
+        "algorithms": ("Algorithms", "name", "package", "version", "summary"),
+        "recipes": ("Recipes", "name", "algorithm", "data"),
+        "metrics": ("Metrics of recipes", "name", "tasks"),
+        "modules": (
+            "Metrics for evaluate.load; recipes/persona/table.py reports those of dialogues",
+            "name",
+            "summary",
+        ),
+        "baselines": ("Baselines", "name", "summary"),
     }
-    for title, keys in columns.items():
-        table = Table(
-            title=title.capitalize(), title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0)
-        )
+    for part, (title, *keys) in columns.items():
+        table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
         for key in keys:
             table.add_column(key, no_wrap=key not in ("summary", "tasks"))
-        for entry in found[title]:
+        for entry in found[part]:
             table.add_row(*(_cell(entry[key]) for key in keys))
-        console.print(table if found[title] else f"{title.capitalize()}: none")
+        console.print(table if found[part] else f"{title}: none")
         console.print()
     _write(json, found)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from transformers import TrainingArguments
 
 from hfmeta.inner.errors import HfmetaError
@@ -23,6 +24,10 @@ class MetaConfig(TrainingArguments):
     remove_unused_columns: bool = field(
         default=False,
         metadata={"help": "Episodes are nested, so no column of theirs is a model argument; leave False."},
+    )
+    dataloader_pin_memory: bool = field(
+        default_factory=torch.cuda.is_available,
+        metadata={"help": "Page-locked batches, which only copies to a GPU need; elsewhere torch warns of them."},
     )
 
     def __post_init__(self) -> None:

@@ -24,6 +24,7 @@ from hfmeta.config import MetaConfig
 from hfmeta.episodes import Encoder, EpisodeDataset, EpisodeSampler, collate_episodes
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner import MetaLearner, check_clusters
+from hfmeta.learner.checks import check_ways
 from hfmeta.learner.gates import GateMeter
 from hfmeta.metrics import adaptation_gain, mean_ci95
 from hfmeta.models import task_type_of
@@ -74,6 +75,7 @@ class MetaTrainer(Trainer):
             algorithm = self.default_algorithm()
         datasets = [train_dataset, *(eval_dataset.values() if isinstance(eval_dataset, dict) else [eval_dataset])]
         learner = _learner(model, algorithm, processing_class, datasets)
+        check_ways(learner, datasets)
         if args.fp16 and learner.algorithm.order == 2:
             raise HfmetaError(
                 "fp16=True overflows in the second derivatives of an exact gradient (order=2). Use bf16=True, float32, or order=1."

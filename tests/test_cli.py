@@ -9,6 +9,7 @@ import re
 import socket
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from rich.logging import RichHandler
@@ -76,6 +77,11 @@ def test_help_is_complete():
     assert all(word in said for word in ("DIR", "REPO_ID", "--private", "--public", "--with-ids", "--json"))
 
 
+def test_the_version():
+    result = run("--version")
+    assert (result.exit_code, result.stdout) == (0, f"hfmeta {version('hfmeta')}\n")
+
+
 def test_train_shows_a_table_and_writes_its_results(trained):
     room, result = trained
     assert "Test: 4 tasks" in result.stdout
@@ -119,8 +125,10 @@ def test_list_shows_what_is_there(tmp_path, monkeypatch):
     assert result.exit_code == 0
     assert re.search(r"maml_plus_plus +hfmeta +\d", result.stdout)
     assert re.search(r"recipes/mine\.yaml +maml +sinusoid", result.stdout)
-    assert "frozen_ncm" in result.stdout
-    assert {"algorithms", "recipes", "metrics", "baselines"} == set(json.loads((tmp_path / "list.json").read_text()))
+    assert all(name in result.stdout for name in ("frozen_ncm", "dialogue_bleu", "task_perplexity", "distinct_n"))
+    assert {"algorithms", "recipes", "metrics", "modules", "baselines"} == set(
+        json.loads((tmp_path / "list.json").read_text())
+    )
 
 
 def test_report_shows_runs(trained, tmp_path):
@@ -173,6 +181,40 @@ def test_missing_columns_and_files(trained, tmp_path):
         room / "out" / "checkpoint-1"
     ).exists() else None
     assert not target.exists()
+
+
+def test_folders_numbers_and_yaml_that_no_recipe_has(trained, tmp_path):
+    room, _ = trained
+    recipe = room / "recipe.yaml"
+    refused(run("train", room / "out"), "it is a folder; give a recipe's file", "recipe.yaml")
+    words = ("training.per_device_train_batch_size=0", "training.learning_rate=-1")
+    refused(
+        run("train", recipe, *words, f"training.output_dir={tmp_path / 'out'}"),
+        "training.per_device_train_batch_size: must be at least 1, received 0",
+        "training.learning_rate: must be at least 0, received -1.0",
+    )
+    (tmp_path / "broken.yaml").write_text("model: {name: x\n task: y", encoding="utf-8")
+    result = run("train", tmp_path / "broken.yaml")
+    refused(result, "the file is not valid YAML: line 2, column 6: while parsing a flow mapping: expected ',' or '}'")
+    assert "<unicode string>" not in result.stderr
+    refused(run("evaluate", room / "out", "--ensemble", 3), "has 0. Train with", "save_steps equal to eval_steps.")
+    (tmp_path / "one.jsonl").write_text('{"sentence": "the card", "label": "a"}\n', encoding="utf-8")
+    refused(
+        run("adapt", room / "out", "--support", tmp_path / "one.jsonl", "--output", tmp_path / "adapted"),
+        "have one class, 'a': there is nothing to tell apart",
+    )
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+
+
+def test_a_run_is_resumed_by_its_own_recipe(tmp_path):
+    path = write_recipe(tmp_path, training={"save_strategy": "steps", "save_steps": 2})
+    assert run("train", path, "training.max_steps=2").exit_code == 0
+    words = ("--resume", "training.max_steps=4")
+    result = run("train", path, *words, "algorithm.name=meta_sgd")
+    refused(result, f"--resume: {tmp_path / 'out'} holds another run: algorithm.name is maml there and meta_sgd here")
+    assert str(path) in result.stderr.replace("\n", "")
+    result = run("train", path, *words)
+    assert result.exit_code == 0, result.output
 
 
 def test_bad_checkpoints_and_rows(trained, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from hfmeta import HfmetaError, MetaConfig
 
@@ -11,6 +12,7 @@ def test_defaults_fit_episodes(tmp_path):
     config = MetaConfig(output_dir=str(tmp_path))
     assert config.remove_unused_columns is False
     assert config.rule_learning_rate is None
+    assert config.dataloader_pin_memory is torch.cuda.is_available(), "torch warns of it elsewhere"
     assert config.to_dict()["remove_unused_columns"] is False
 
 

@@ -43,6 +43,7 @@ def save_private_adapter(
     task_type: str | None = None,
     base: str | None = None,
     learner: tuple[str | None, str | None] = (None, None),
+    sparse: bool = True,
 ) -> Path:
     """Write private values as a PEFT folder that does on the base what the model does with these values.
 
@@ -54,6 +55,7 @@ def save_private_adapter(
         task_type: of a model that is no PEFT model, kept with the adapter.
         base: what to call the base model; None: what PEFT knows.
         learner: identity and revision of the learner, which are checked when the adapter is loaded.
+        sparse: whether a private MLP is stored as kept values and bits; transformers' own `load_adapter` needs it dense.
 
     Returns:
         the folder.
@@ -71,7 +73,7 @@ def save_private_adapter(
         if isinstance(model, PeftModel) and isinstance(model.peft_config[model.active_adapter], LoraConfig):
             write_rank_private(model, masks or {}, temporary, base=base, values=values)
         else:
-            _write_private_mlp(model, values, temporary, task_type, base, learner)
+            _write_private_mlp(model, values, temporary, task_type, base, learner, sparse)
         _write_about(model, temporary, learner)
     return target
 
@@ -83,15 +85,17 @@ def _write_private_mlp(
     task_type: str | None,
     base: str | None,
     learner: tuple[str | None, str | None],
+    sparse: bool,
 ) -> None:
-    """The files of a PRIVATE_MLP, in sparse storage."""
+    """The files of a PRIVATE_MLP."""
     config, tensors = (
         _of_adapter(model, values) if isinstance(model, PeftModel) else _of_inner(model, values, task_type)
     )
     config.base_model_name_or_path = base or config.base_model_name_or_path
     config.base_learner, config.base_learner_revision = learner
-    config.sparse = config.inference_mode = True
-    stored = {name: value.detach().cpu().contiguous().clone() for name, value in pack_sparse(tensors).items()}
+    config.sparse, config.inference_mode = sparse, True
+    packed = pack_sparse(tensors) if sparse else tensors
+    stored = {name: value.detach().cpu().contiguous().clone() for name, value in packed.items()}
     save_file(stored, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     config.save_pretrained(str(folder))
 
@@ -100,7 +104,7 @@ def _write_about(model: nn.Module, folder: Path, learner: tuple[str | None, str 
     """Whose adapter it is, as JSON; base name and revision as far as they are known, and no path of this machine."""
     config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     named = config["base_model_name_or_path"]
-    if named and Path(named).is_absolute():
+    if named and (Path(named).is_absolute() or Path(named).is_dir()):
         named = config["base_model_name_or_path"] = None
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
     content = {

@@ -125,7 +125,7 @@ class _Trial:
         """
         if self.kind != "classification":
             return loss_and_logits(self.module(**rows))[0].double()
-        passes = [None] if mixes_rows(self.module) else passes_of_like_length(rows)
+        passes: list[Any] = [None] if mixes_rows(self.module) else passes_of_like_length(rows)
         found = [self._logits(rows if one is None else rows_trimmed(rows, one)) for one in passes]
         labels = rows["labels"]
         if passes[0] is not None:

@@ -26,7 +26,8 @@ def corpus_path(root: str | os.PathLike[str] | None, places: Sequence[str], what
     given = os.environ.get(DATA_VARIABLE) if root is None else os.fspath(root)
     if not given:
         raise EpisodeError(
-            f"{what} is read from a local folder: pass root=..., or set {DATA_VARIABLE} to the folder that holds {places[0]}. {origin}"
+            f"{what} is read from a local folder: pass root=... (in a recipe data.root=...), or set {DATA_VARIABLE} to the folder "
+            f"that holds {places[0]}. {origin}"
         )
     folder = Path(given).expanduser()
     if not folder.is_dir():

@@ -35,7 +35,10 @@ def collate_episodes(episodes: Sequence[Mapping[str, Any]], *, pad_token_id: int
     batch: dict[str, Any] = {}
     for side in ("support", "query"):
         if absent := [n for n, episode in enumerate(episodes) if side not in episode]:
-            raise EpisodeError(f"episode {absent[0]} of the batch has no {side!r}; it has {list(episodes[absent[0]])}.")
+            raise EpisodeError(
+                f"episode {absent[0]} of the batch has no {side!r}; it has {list(episodes[absent[0]])}. Rows become episodes by "
+                "EpisodeDataset(rows, ...)."
+            )
         batch[side] = _stack([episode[side] for episode in episodes], side, pad_token_id)
     batch["task"] = torch.tensor([int(episode.get("task", -1)) for episode in episodes], dtype=torch.int64)
     return batch

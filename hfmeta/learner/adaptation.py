@@ -15,6 +15,7 @@ from hfmeta.learner.private import private_among
 from hfmeta.learner.speakers import with_speakers
 from hfmeta.learner.statistics import fix_statistics
 from hfmeta.learner.trajectory import Trajectory
+from hfmeta.publishing.adapted import with_push
 from hfmeta.publishing.identity import forget_identity
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def adapted_model(learner: MetaLearner, rows: Any) -> Any:
             value.copy_(values[name][0])
         if path.statistics:
             fix_statistics(twin.model, {name: value[0] for name, value in path.statistics.items()})
-    return twin.model.eval()
+    return with_push(learner, twin.model.eval())
 
 
 def private_values(learner: MetaLearner, rows: Any) -> tuple[dict[str, Tensor], Masks]:

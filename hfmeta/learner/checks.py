@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -55,6 +56,48 @@ def _leaks(module: nn.Module, dropout: bool) -> bool:
     if not isinstance(module, nn.modules.batchnorm._BatchNorm) or not module.track_running_stats:
         return False
     return dropout or module.num_batches_tracked is None or int(module.num_batches_tracked) == 0
+
+
+def check_parts(model: Any, algorithm: Any) -> None:
+    """Refuse a name where the thing itself is wanted.
+
+    Args:
+        model: what should be a model.
+        algorithm: what should be the options of an algorithm.
+
+    Raises:
+        HfmetaError: says how to get it.
+    """
+    if not isinstance(model, nn.Module):
+        raise HfmetaError(
+            f"a learner is made of a model, received {model!r}. Open it: hfmeta.models.load_model(name, task), or from_pretrained of "
+            "a transformers class; a saved learner by MetaLearner.from_pretrained."
+        )
+    if not isinstance(algorithm, Algorithm):
+        known = algorithm.__name__ if isinstance(algorithm, type) else "Maml"
+        raise HfmetaError(
+            f"an algorithm is given with its options, as {known}(inner_steps=3, inner_lr=0.1); received {algorithm!r}."
+        )
+
+
+def check_ways(learner: Any, datasets: Sequence[Any]) -> None:
+    """Refuse episodes of more classes than the head has outputs.
+
+    Args:
+        learner: of a model that classifies, or any other.
+        datasets: of episodes; those that are not made by label are left alone.
+
+    Raises:
+        HfmetaError: both numbers.
+    """
+    outputs = getattr(learner.config, "num_labels", None) if learner.kind == "classification" else None
+    for dataset in datasets:
+        draws = getattr(getattr(dataset, "dataset", dataset), "n_way_draws", None)
+        if outputs is not None and draws is not None and draws.n_way > outputs:
+            raise HfmetaError(
+                f"the episodes have {draws.n_way} classes (n_way), and the head of the model has {outputs} outputs: open it with "
+                f"num_labels={draws.n_way}."
+            )
 
 
 def say_long_loop(algorithm: Algorithm, rule: nn.Module, steps: int) -> None:

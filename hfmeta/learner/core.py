@@ -22,7 +22,7 @@ from hfmeta.inner.gradients import check_finite
 from hfmeta.inner.losses import task_accuracies
 from hfmeta.inner.types import Batch, Bound, Evaluator
 from hfmeta.learner.adaptation import adapted_model
-from hfmeta.learner.checks import check_model, differentiable_attention
+from hfmeta.learner.checks import check_model, check_parts, differentiable_attention
 from hfmeta.learner.evaluators import checked_evaluator
 from hfmeta.learner.moving import KINDS, known_task_type, what_moves
 from hfmeta.learner.part import Part
@@ -65,6 +65,7 @@ class MetaLearner(nn.Module):
         dropout: bool = False,
     ):
         super().__init__()
+        check_parts(model, algorithm)
         self.algorithm, self.processing_class = algorithm, processing_class
         self.info, self.dropout = dict(info or {}), dropout
         self.task_type = known_task_type(model, encoder)
@@ -217,11 +218,13 @@ class MetaLearner(nn.Module):
 
         save_adapted(self, model, Path(folder))
 
-    def save_private(self, model: Any, folder: str | Path, task: str | int | None = None) -> Path:
+    def save_private(
+        self, model: Any, folder: str | Path, task: str | int | None = None, *, sparse: bool = True
+    ) -> Path:
         """Write what one task owns of an adapted model as a PEFT folder; see `hfmeta.learner.serving.save_private`."""
         from hfmeta.learner.serving import save_private
 
-        return save_private(self, model, Path(folder), task)
+        return save_private(self, model, Path(folder), task, sparse=sparse)
 
     def serve(self, folder: str | Path, mode: str = "r+") -> Serving:
         """The bank of users' private adapters in a folder, made if there is none, and the model that serves them."""

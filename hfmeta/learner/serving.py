@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 ADAPTERS, HEADER = "adapters", "adapters.json"
 
 
-def save_private(learner: MetaLearner, model: nn.Module, folder: Path, task: str | int | None = None) -> Path:
+def save_private(
+    learner: MetaLearner, model: nn.Module, folder: Path, task: str | int | None = None, *, sparse: bool = True
+) -> Path:
     """Write what one task owns of an adapted model as a PEFT folder.
 
     A LoRA opens with stock PEFT; a private MLP, a Seq2SPG's own too, with `PeftModel.from_pretrained(base, folder)` after
@@ -43,6 +45,7 @@ def save_private(learner: MetaLearner, model: nn.Module, folder: Path, task: str
         model: what `learner.adapt` gave.
         folder: where to write; with a task, its folder is `adapters/<escaped id>/` in there.
         task: the task's id, any text.
+        sparse: whether a private MLP is stored as kept values and bits; transformers' own `load_adapter` opens dense files alone.
 
     Returns:
         the folder of the adapter.
@@ -58,7 +61,7 @@ def save_private(learner: MetaLearner, model: nn.Module, folder: Path, task: str
     values = {name: named[name].detach() for name in learner.private_names}
     masks = {name: value != 0 for name, value in values.items()} if _cuts(learner) else {}
     target = folder if task is None else folder / ADAPTERS / escaped(task_key(task))
-    return _write(learner, target, values, masks, learner_identity(learner))
+    return _write(learner, target, values, masks, learner_identity(learner), sparse)
 
 
 class Serving:
@@ -157,19 +160,22 @@ class Serving:
         """Generate for the rows of many users together; see `__call__`, and `transformers` for further arguments (`num_beams`)."""
         return self._mixed(self._values(users), list(map(task_key, users)), self.model.generate, inputs)
 
-    def export(self, folder: str | Path, tasks: Iterable[str | int] | None = None) -> list[Path]:
+    def export(
+        self, folder: str | Path, tasks: Iterable[str | int] | None = None, *, sparse: bool = True
+    ) -> list[Path]:
         """Write one, some or all users as PEFT folders, `adapters/<escaped id>/`; see `save_private`.
 
         Args:
             folder: the repository's folder.
             tasks: ids; None: all.
+            sparse: as for `save_private`.
 
         Returns:
             the folders, in the order of the tasks.
         """
 
         def writer(path: Path, record: Record) -> None:
-            _write(self.learner, path, record.values, record.masks, self.identity)
+            _write(self.learner, path, record.values, record.masks, self.identity, sparse)
 
         return self.bank.export(Path(folder) / ADAPTERS, writer, tasks)
 
@@ -224,7 +230,12 @@ def _cuts(learner: MetaLearner) -> bool:
 
 
 def _write(
-    learner: MetaLearner, folder: Path, values: dict[str, Tensor], masks: dict[str, Tensor], identity: tuple[str, str]
+    learner: MetaLearner,
+    folder: Path,
+    values: dict[str, Tensor],
+    masks: dict[str, Tensor],
+    identity: tuple[str, str],
+    sparse: bool,
 ) -> Path:
     name = learner.info.get("model", {}).get("name") if hasattr(learner.model, "peft_config") else None
     name = name or portable_name(getattr(learner.model, "name_or_path", "") or "")
@@ -236,6 +247,7 @@ def _write(
         task_type=learner.task_type,
         base=name if name and not Path(name).is_absolute() else None,
         learner=identity,
+        sparse=sparse,
     )
 
 

@@ -5,7 +5,7 @@ from hfmeta.publishing.checkpoint import load_learner, load_weights_into, save_a
 from hfmeta.publishing.files import write_json
 from hfmeta.publishing.hub import PushError, push_folder, push_learner, push_run
 from hfmeta.publishing.results import keep_results
-from hfmeta.publishing.resuming import last_good_checkpoint, sealing, whole_checkpoint
+from hfmeta.publishing.resuming import last_good_checkpoint, seal, sealing, whole_checkpoint
 from hfmeta.publishing.verifying import check_run, check_saved
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "push_run",
     "save_adapted",
     "save_learner",
+    "seal",
     "sealing",
     "whole_checkpoint",
     "write_json",

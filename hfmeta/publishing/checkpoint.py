@@ -27,6 +27,7 @@ from hfmeta.publishing.folders import check_base_name, check_folder, local_folde
 from hfmeta.publishing.identity import learner_identity
 from hfmeta.publishing.models import read_model, save_model, save_whole
 from hfmeta.publishing.results import own_results, read_results, write_results
+from hfmeta.publishing.resuming import unfinished
 
 if TYPE_CHECKING:
     from hfmeta.learner import MetaLearner
@@ -168,15 +169,20 @@ def load_own_tensors(learner: MetaLearner, folder: Path) -> None:
 
 def save_adapted(learner: MetaLearner, model: Any, folder: Path) -> None:
     """Write an adapted model (or PEFT adapter), the learner's tokenizer and a card as a stock folder."""
+    write_adapted(model, folder, learner.processing_class, about_adapted(learner, model))
+
+
+def write_adapted(model: Any, folder: Path, processing_class: Any, about: dict[str, Any]) -> None:
+    """The same from what is known of the model: see `about_adapted`."""
     marker = "adapter_config.json" if isinstance(model, PeftModel) else "config.json"
     with written_together(folder, last=marker) as temporary:
         save_whole(model, temporary)
-        if learner.processing_class is not None:
-            learner.processing_class.save_pretrained(temporary)
-        (temporary / "README.md").write_text(adapted_card(_about_adapted(learner, model)), encoding="utf-8")
+        if processing_class is not None:
+            processing_class.save_pretrained(temporary)
+        (temporary / "README.md").write_text(adapted_card(about), encoding="utf-8")
 
 
-def _about_adapted(learner: MetaLearner, model: Any) -> dict[str, Any]:
+def about_adapted(learner: MetaLearner, model: Any) -> dict[str, Any]:
     """What the card of an adapted model says."""
     origin = algorithm_origin(type(learner.algorithm))
     config = getattr(model, "config", None)
@@ -221,7 +227,7 @@ def _read_config(folder: Path, name: str) -> dict[str, Any]:
     if not path.is_file():
         raise HfmetaError(
             f"{name} has no {CONFIG}, so it is not a saved learner (or its writing was cut short). A plain model opens with "
-            "transformers; wrap it: MetaLearner(model, algorithm)."
+            f"transformers; wrap it: MetaLearner(model, algorithm).{unfinished(folder)}"
         )
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

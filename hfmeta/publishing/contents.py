@@ -25,6 +25,7 @@ from hfmeta.publishing.card.runs import without_places
 from hfmeta.publishing.checkpoint import CONFIG
 from hfmeta.publishing.folders import BASE, TOKENIZER_FILES, check_folder
 from hfmeta.publishing.results import RESULTS
+from hfmeta.publishing.resuming import unfinished
 
 WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", WEIGHTS_FILE, "hfmeta.safetensors")
 INDICES = "*.safetensors.index.json"
@@ -49,6 +50,11 @@ class Contents:
     kind: str
     files: dict[str, Path | bytes]
     members: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def named(self) -> str:
+        """The kind with its article."""
+        return f"{'an' if self.kind.startswith('a') else 'a'} {self.kind}"
 
     @property
     def personal(self) -> bool:
@@ -88,7 +94,7 @@ def contents_of(folder: Path, with_ids: bool = False, keys: Path | None = None) 
         files = _files(folder) | _files(folder / BASE, f"{BASE}/")
         if (folder / CONFIG_FILE).is_file():
             _check_base(folder / CONFIG, _json(folder / CONFIG)["base"].get("name"))
-        told = {name: _shareable(folder / name) for name in (CONFIG, RESULTS) if name in files}
+        told: dict[str, Path | bytes] = {name: _shareable(folder / name) for name in (CONFIG, RESULTS) if name in files}
         return Contents("learner", files | told)
     if (folder / CONFIG_FILE).is_file():
         _check_base(folder / CONFIG_FILE, _json(folder / CONFIG_FILE).get("base_model_name_or_path"))
@@ -106,7 +112,7 @@ def contents_of(folder: Path, with_ids: bool = False, keys: Path | None = None) 
         return Contents("adapted model", _files(folder))
     raise HfmetaError(
         f"{folder} is no folder of a learner ({CONFIG}), an adapted model (config.json), a private adapter ({CONFIG_FILE}) or "
-        f"several ({MEMBERS}/)."
+        f"several ({MEMBERS}/).{unfinished(folder)}"
     )
 
 

@@ -131,7 +131,7 @@ def push_contents(
         repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
         if private and not api.model_info(repo_id).private:
             raise HfmetaError(
-                f"{repo_id} is a public repository, and a {contents.kind} goes to a private one. Choose another repository, or say "
+                f"{repo_id} is a public repository, and {contents.named} goes to a private one. Choose another repository, or say "
                 "that everybody may have it: private=False (hfmeta push --public)."
             )
         if revision is not None:
@@ -142,7 +142,7 @@ def push_contents(
         return api.create_commit(
             repo_id,
             [*added, *gone],
-            commit_message=message or f"Upload a {contents.kind} of hfmeta",
+            commit_message=message or f"Upload {contents.named} of hfmeta",
             revision=revision,
         )
     except HfmetaError:
@@ -173,6 +173,8 @@ def _told(repo_id: str, error: BaseException, token: str | None) -> str:
             f"the push to {repo_id} failed: {why}. Nothing counts before all of it does: the repository is as it was. Push again; "
             "what had arrived is not sent again."
         )
+    if "xet" in why.lower():
+        text += " Where a hub or a proxy does not know the Xet protocol, set HF_HUB_DISABLE_XET=1."
     for secret in (token, get_token(), os.environ.get("HF_TOKEN")):
         text = text.replace(secret, "<token>") if secret else text
     return text

@@ -43,7 +43,7 @@ def save_model(
     base = {key: section.get(key) for key in ("name", "revision", "pooling", "num_labels")}
     local = _is_folder(base["name"])
     if local:
-        base["name"] = str(Path(base["name"]).expanduser().resolve())  # it must be found again from wherever one works
+        base["name"] = str(Path(str(base["name"])).expanduser().resolve())  # to be found from wherever one works
     if not isinstance(model, PeftModel):
         if local:
             base["name"] = None  # the weights are all here, and nobody else has that folder

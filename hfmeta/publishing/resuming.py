@@ -27,8 +27,13 @@ SEAL = "checksums.json"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
-def seal(checkpoint: Path) -> None:
-    """Sync all files of a checkpoint and write the list of their checksums, by which it is whole."""
+def seal(checkpoint: str | Path) -> None:
+    """Sync all files of a checkpoint and write the list of their checksums, by which it is whole.
+
+    Args:
+        checkpoint: its folder.
+    """
+    checkpoint = Path(checkpoint)
     paths = [path for path in checkpoint.rglob("*") if path.is_file() and path.name != SEAL]
     for path in paths:
         with path.open("rb") as handle:
@@ -69,7 +74,7 @@ def damage(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint, in a few words, or None: all its files are read."""
     path = checkpoint / SEAL
     if not path.is_file():
-        return f"it was not written to its end: it has no {SEAL}"
+        return f"it was not written to its end, or by an hfmeta older than these lists: it has no {SEAL}"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -102,8 +107,20 @@ def last_good_checkpoint(output: Path) -> Path | None:
         bad.append((path, why))
     if bad:
         told = "; ".join(f"{path.name}: {why}" for path, why in bad)
-        raise HfmetaError(f"no checkpoint in {output} is whole ({told}). Delete them and start the run anew.")
+        raise HfmetaError(
+            f"no checkpoint in {output} is whole ({told}). Delete them and start the run anew{_trusted(bad[0][0])}."
+        )
     return None
+
+
+def unfinished(folder: Path) -> str:
+    """The end of a sentence about a run's folder that holds no learner yet: where its checkpoints are, which do. Empty elsewhere.
+
+    Args:
+        folder: of a run that was cut short, or any other.
+    """
+    steps = sorted(int(match[1]) for path in folder.glob("checkpoint-*") if (match := _CHECKPOINT.fullmatch(path.name)))
+    return f" Its run has not ended; the last checkpoint is {folder / f'checkpoint-{steps[-1]}'}." if steps else ""
 
 
 def whole_checkpoint(wanted: str | bool | None, output: str | Path) -> str | None:
@@ -127,7 +144,14 @@ def whole_checkpoint(wanted: str | bool | None, output: str | Path) -> str | Non
         return str(found)
     if why := damage(Path(wanted)):
         raise HfmetaError(
-            f"{wanted} cannot be gone on from: {why}. Take an earlier checkpoint; resume_from_checkpoint=True finds the last one that "
-            "is whole."
+            f"{wanted} cannot be gone on from: {why}. Take an earlier checkpoint (resume_from_checkpoint=True finds the last one that "
+            f"is whole){_trusted(Path(wanted))}."
         )
     return wanted
+
+
+def _trusted(checkpoint: Path) -> str:
+    """What to do about a checkpoint that has no list, for somebody who knows that nothing else is missing."""
+    if (checkpoint / SEAL).is_file():
+        return ""
+    return f"; or, if you know that it is whole, make its list: hfmeta.publishing.seal({str(checkpoint)!r})"

@@ -36,7 +36,7 @@ def adapt_checkpoint(
         expression that opens the result.
 
     Raises:
-        HfmetaError: no learner there, a file that cannot be read or lacks columns, or an output folder that is in use.
+        HfmetaError: no learner there, a file that cannot be read or lacks columns, rows of one class, or an output folder in use.
     """
     output = Path(output).expanduser()
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
@@ -47,6 +47,11 @@ def adapt_checkpoint(
         with_steps(learner, steps)
     rows = read_rows(support, learner.encoder.text_columns if learner.encoder is not None else ())
     model = learner.adapt(rows)
+    if learner.kind == "classification" and model.config.num_labels == 1:
+        raise HfmetaError(
+            f"all rows of {support} have one class, {model.config.id2label[0]!r}: there is nothing to tell apart. Give rows of two "
+            "classes or more."
+        )
     learner.save_adapted(model, output)
     names = getattr(model.config, "id2label", None) if learner.kind == "classification" else None
     return {

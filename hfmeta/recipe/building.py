@@ -112,8 +112,7 @@ def training_arguments(recipe: Recipe, **changes: Any) -> MetaConfig:
         recipe: a checked recipe.
         changes: fields set over the recipe's.
     """
-    # Pinned memory without an accelerator only makes torch warn.
-    return MetaConfig(**{"dataloader_pin_memory": torch.cuda.is_available(), **recipe.training, **changes})
+    return MetaConfig(**{**recipe.training, **changes})
 
 
 def build_model(

@@ -85,6 +85,9 @@ METRICS: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "loss": ("loss", None),
 }
 
+OF_DIALOGUES = "; perplexity, BLEU and the like are reported by recipes/persona/table.py, and the loss is the log of the perplexity"
+"""What to say of metrics of generated text, which need more than losses."""
+
 
 def check_data(data: DataSection, model: ModelSection | None, given: set[str], problems: list[str]) -> None:
     """Check that one source is named, that its keys are its own, and that sizes are possible.
@@ -166,7 +169,8 @@ def check_metrics(model: ModelSection | None, names: list[Any], problems: list[s
         if not isinstance(name, str):
             problems.append(f"metrics: expected names, received {name!r}")
         elif name not in METRICS:
-            problems.append(f"metrics: unknown metric {name}{closest(name, METRICS)}")
+            more = OF_DIALOGUES if task in ("seq2seq-lm", "causal-lm") else ""
+            problems.append(f"metrics: unknown metric {name}{closest(name, METRICS)}{more}")
         elif name not in suited:
             problems.append(f"metrics: {name} is not defined for {task}; choose of {', '.join(suited)}")
     return list(dict.fromkeys(name for name in names if isinstance(name, str))) or suited[:1]
@@ -246,9 +250,8 @@ def check_files(data: DataSection, model_name: Any, problems: list[str]) -> None
             continue
         for option, column in data.columns.items():
             if column not in found:
-                problems.append(
-                    f"data.{option}: {path} has no column {column}{closest(column, found)}; it has {', '.join(found)}"
-                )
+                near = closest(column, found).partition(" (known: ")[0]  # all of them follow anyway
+                problems.append(f"data.{option}: {path} has no column {column}{near}; it has {', '.join(found)}")
 
 
 def _check_sizes(data: DataSection, problems: list[str]) -> None:

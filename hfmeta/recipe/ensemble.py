@@ -43,9 +43,10 @@ def best_checkpoints(run: Path, count: int) -> list[tuple[Path, float]]:
     found = [(run / f"checkpoint-{step}", accuracy) for step, accuracy in scored.items()]
     found = [(folder, accuracy) for folder, accuracy in found if folder.is_dir()]
     if len(found) < count:
+        fewer = f", or ask for {len(found)}" if found else ""
         raise HfmetaError(
             f"--ensemble {count} needs {count} checkpoints with a validation accuracy; {run} has {len(found)}. Train with "
-            f"training.save_total_limit=null and save_steps equal to eval_steps, or ask for {len(found)}."
+            f"training.save_total_limit=null and save_steps equal to eval_steps{fewer}."
         )
     return sorted(found, key=lambda pair: -pair[1])[:count]
 

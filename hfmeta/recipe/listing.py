@@ -1,10 +1,13 @@
-"""What is there to use: installed algorithms, recipes in a folder, metrics and baselines. For `hfmeta list`."""
+"""What is there to use: installed algorithms, recipes in a folder, metrics, evaluate modules and baselines. For `hfmeta list`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from hfmeta import metrics
 from hfmeta.algorithms import list_algorithms
 from hfmeta.recipe.baselines import BASELINES
 from hfmeta.recipe.checks import METRICS
@@ -19,7 +22,8 @@ def inventory(folder: str | Path = "recipes") -> dict[str, list[dict[str, Any]]]
         folder: searched for *.yaml files, its subfolders too.
 
     Returns:
-        `algorithms`, `recipes`, `metrics` and `baselines`, each a list of dicts with `name` first.
+        `algorithms`, `recipes`, `metrics` (of recipes), `modules` (metrics for `evaluate.load`) and `baselines`, each a list of dicts
+        with `name` first.
     """
     algorithms = [
         {
@@ -36,6 +40,7 @@ def inventory(folder: str | Path = "recipes") -> dict[str, list[dict[str, Any]]]
         "metrics": [
             {"name": name, "tasks": list(tasks) if tasks is not None else None} for name, (_, tasks) in METRICS.items()
         ],
+        "modules": [_module(path.parent) for path in sorted(Path(metrics.__file__).parent.glob("*/README.md"))],
         "baselines": [
             {
                 "name": name,
@@ -46,6 +51,12 @@ def inventory(folder: str | Path = "recipes") -> dict[str, list[dict[str, Any]]]
             for name, one in BASELINES.items()
         ],
     }
+
+
+def _module(folder: Path) -> dict[str, Any]:
+    """An evaluate module as its README describes it."""
+    header = (folder / "README.md").read_text(encoding="utf-8").split("---\n")[1]
+    return {"name": folder.name, "summary": yaml.safe_load(header)["description"], "path": str(folder)}
 
 
 def _described(path: Path) -> dict[str, Any]:

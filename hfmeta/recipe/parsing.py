@@ -24,6 +24,19 @@ from hfmeta.recipe.schema import SECTIONS, AdapterSection, DataSection, ModelSec
 # Arguments that scripts around the Trainer read, and nothing here does.
 UNUSED_TRAINING = {"do_train", "do_eval", "do_predict", "resume_from_checkpoint"}
 # Sections that are mappings; the other two are lists of names.
+LEAST = {
+    **dict.fromkeys(
+        (
+            "per_device_train_batch_size",
+            "per_device_eval_batch_size",
+            "gradient_accumulation_steps",
+            "save_total_limit",
+        ),
+        1,
+    ),
+    **dict.fromkeys(("learning_rate", "rule_learning_rate", "weight_decay", "num_train_epochs", "warmup_steps"), 0),
+}
+"""Fields of `training` whose senseless values nobody else would refuse before the run."""
 MAPPINGS = ("model", "adapter", "algorithm", "data", "training")
 
 
@@ -59,12 +72,14 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise RecipeError(str(path), [_missing_recipe(Path(path))]) from None
+    except IsADirectoryError:
+        raise RecipeError(str(path), [_folder_for_recipe(Path(path))]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(str(path), [f"the file cannot be read: {error}"]) from error
     try:
         tree = yaml.load(text, Loader=_UniqueKeyLoader)  # a SafeLoader: no tag of the file can run code
     except yaml.YAMLError as error:
-        raise RecipeError(str(path), [f"the file is not valid YAML: {' '.join(str(error).split())}"]) from error
+        raise RecipeError(str(path), [f"the file is not valid YAML: {_yaml_reason(error)}"]) from error
     if not isinstance(tree, dict):
         kind = "empty" if tree is None else f"a {type(tree).__name__}"
         raise RecipeError(
@@ -170,6 +185,20 @@ def _missing_recipe(path: Path) -> str:
     return f"no such file{closest(path.name, names)}; `hfmeta list` shows the recipes under ./recipes"
 
 
+def _folder_for_recipe(path: Path) -> str:
+    names = sorted(str(found) for found in path.glob("*.y*ml"))
+    return f"it is a folder; give a recipe's file{f', such as {names[0]}' if names else ''}"
+
+
+def _yaml_reason(error: yaml.YAMLError) -> str:
+    """What is wrong and where, without the excerpt that only a terminal's columns would make readable."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if mark is None or problem is None:
+        return " ".join(str(error).split())
+    context = getattr(error, "context", None)
+    return f"line {mark.line + 1}, column {mark.column + 1}: {f'{context}: ' if context else ''}{problem}"
+
+
 def _descend(tree: dict[str, Any], keys: list[str], create: bool) -> dict[str, Any] | None:
     node: Any = tree
     for key in keys:
@@ -249,6 +278,10 @@ def _training(section: dict[str, Any], data: DataSection, problems: list[str]) -
         problems.append(
             f"training.eval_strategy: {filled['eval_strategy']} needs validation tasks, but data.valid_tasks is 0"
         )
+    for key, least in LEAST.items():
+        value = filled.get(key)
+        if isinstance(value, int | float) and value < least:
+            problems.append(f"training.{key}: must be at least {least}, received {value}")
     if len(problems) == before:
         try:
             MetaConfig(**filled)

@@ -6,6 +6,7 @@ Every process of a distributed run trains and tests; the first one alone runs th
 
 from __future__ import annotations
 
+import json
 import shlex
 import time
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner import MetaLearner
 from hfmeta.learner.gates import gates_over_steps
 from hfmeta.publishing import keep_results, last_good_checkpoint, load_weights_into
+from hfmeta.publishing.checkpoint import CONFIG
 from hfmeta.recipe.baselines import BaselineScores, Bench, run_baseline
 from hfmeta.recipe.building import Build, build
 from hfmeta.recipe.checks import METRICS
@@ -38,6 +40,7 @@ from hfmeta.recipe.results import (
     score_episodes,
     versions,
 )
+from hfmeta.recipe.schema import Recipe
 from hfmeta.recipe.writing import write_run
 from hfmeta.trainer import MetaTrainer
 
@@ -59,7 +62,7 @@ def run_recipe(path: str | Path, overrides: Sequence[str] = (), *, resume: bool 
     recipe = parse_recipe(path, overrides)
     output = Path(recipe.training["output_dir"]).expanduser()
     recipe.training["output_dir"] = str(output)
-    checkpoint = _checkpoint(output, resume)
+    checkpoint = _checkpoint(recipe, output, resume)
     with _no_empty_folder_left(output):
         built = build(recipe)
         clock = StepClock()
@@ -187,12 +190,13 @@ class StepClock(TrainerCallback):
         return round(float(np.median(self.times)), 6) if self.times else None
 
 
-def _checkpoint(output: Path, resume: bool) -> str | None:
+def _checkpoint(recipe: Recipe, output: Path, resume: bool) -> str | None:
     """The checkpoint to go on from; refuses to mix a new run with the checkpoints of an old one."""
     if resume:
         last = last_good_checkpoint(output)
         if last is None:
             raise HfmetaError(f"--resume: there is no checkpoint in {output}; leave --resume out to start anew.")
+        _check_same_run(recipe, last)
         return str(last)
     if any(output.glob("checkpoint-*")):
         # The Trainer would count the old run's checkpoints among its own and delete the wrong ones.
@@ -201,6 +205,23 @@ def _checkpoint(output: Path, resume: bool) -> str | None:
             "training.output_dir=..., or delete it."
         )
     return None
+
+
+def _check_same_run(recipe: Recipe, checkpoint: Path) -> None:
+    """Refuse to go on with a run of another algorithm, model or corpus; other options may change."""
+    content = json.loads((checkpoint / CONFIG).read_text(encoding="utf-8"))
+    there: dict[str, Any] = {"algorithm.name": content["algorithm"]["name"]}
+    here: dict[str, Any] = {"algorithm.name": recipe.algorithm_name}
+    for section, key in (("model", "name"), ("model", "task"), ("data", "corpus"), ("data", "dataset")):
+        there[f"{section}.{key}"] = content["info"].get(section, {}).get(key)
+        here[f"{section}.{key}"] = (recipe.tree.get(section) or {}).get(key)
+    other = [f"{key} is {there[key]} there and {here[key]} here" for key in here if there[key] != here[key]]
+    if other:
+        made = content["info"].get("recipe")
+        raise HfmetaError(
+            f"--resume: {checkpoint.parent} holds another run: {'; '.join(other)}. Go on with its own recipe"
+            f"{f' ({made})' if made else ''}, or choose another folder with training.output_dir=...."
+        )
 
 
 def _take_finished(trainer: MetaTrainer, checkpoint: Path) -> bool:

@@ -2,9 +2,10 @@
 
     python recipes/intents/table.py out/intents recipes/intents/results
 
-reads runs of the recipes beside this file, `<recipe>_split<NN>/` as `hfmeta train` writes them and, for five shots of the
-prototypical recipes, `prototypical_<corpus>_5shot_split<NN>.json` as `hfmeta evaluate ... data.k_shot=5 --json` writes them; it copies
-their results and writes `table.json` and `table.md`.
+reads runs of the recipes beside this file, `<recipe>_split<NN>/` as `hfmeta train` writes them, for five shots of the prototypical
+recipes `prototypical_<corpus>_5shot_split<NN>.json` as `hfmeta evaluate ... data.k_shot=5 --json` writes them, and
+`fine_tuning_<corpus>_<k>shot_split<NN>.json` as `fine_tuning.py` does; it copies their results and writes `table.json` and `table.md`.
+A column (or its row of fine-tuning) of which the folder has no run at all stays as the table has it.
 """
 
 from __future__ import annotations
@@ -31,22 +32,53 @@ METHODS = {
     "means": "MAML, class means alone (before its inner steps)",
     "maml": "MAML",
 }
-REFERENCE = "frozen_ncm"
+REFERENCE, TUNED = "frozen_ncm", "fine_tuning"
 
 
 def main(source: Path, target: Path) -> None:
     """Read the runs below `source`, write the table and the runs' results into `target`."""
     target.mkdir(parents=True, exist_ok=True)
+    file = target / "table.json"
+    known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     table = {}
     for corpus in CORPORA:
         for shots in SHOTS:
-            scores: dict[str, dict[str, list[float]]] = {method: {} for method in METHODS}
-            for split in SPLITS:
-                for method, values in split_scores(source, target, corpus, shots, split).items():
-                    scores[method][split] = values
-            table[f"{corpus}_{shots}shot"] = {method: row(scores, method) for method in METHODS}
-    write_json(target / "table.json", table)
+            column = f"{corpus}_{shots}shot"
+            if column in known and not any(source.glob(f"[mp]*_{column}_split*")):
+                table[column] = known[column]
+            else:
+                table[column] = column_of_runs(source, target, corpus, shots)
+            tuned = fine_tuned(source, target, column) or table[column].get(TUNED) or known.get(column, {}).get(TUNED)
+            if tuned is not None:
+                table[column][TUNED] = tuned
+    write_json(file, table)
     write_text(target / "table.md", markdown(table))
+
+
+def column_of_runs(source: Path, target: Path, corpus: str, shots: int) -> dict[str, Any]:
+    """The rows of one column, from the runs on all splits."""
+    scores: dict[str, dict[str, list[float]]] = {method: {} for method in METHODS}
+    for split in SPLITS:
+        for method, values in split_scores(source, target, corpus, shots, split).items():
+            scores[method][split] = values
+    return {method: row(scores, method) for method in METHODS if scores[method]}
+
+
+def fine_tuned(source: Path, target: Path, column: str) -> dict[str, Any] | None:
+    """The row of fine-tuning of one column, from the files that `fine_tuning.py` wrote; None where there is none."""
+    scores: dict[str, dict[str, list[float]]] = {REFERENCE: {}, TUNED: {}}
+    for split in SPLITS:
+        name = f"{TUNED}_{column}_split{split}.json"
+        if not (source / name).is_file():
+            continue
+        results = json.loads((source / name).read_text(encoding="utf-8"))
+        run = json.loads((target / f"maml_{column}_split{split}.json").read_text(encoding="utf-8"))
+        if results["episodes"]["sha256"] != run["episodes"]["sha256"]:
+            raise HfmetaError(f"{name} and the runs beside it were not tested on the same episodes.")
+        write_json(target / name, results)
+        for method, found in scores.items():
+            found[split] = results["per_task"]["baselines"][method]
+    return row(scores, TUNED) if scores[TUNED] else None
 
 
 def split_scores(source: Path, target: Path, corpus: str, shots: int, split: str) -> dict[str, list[float]]:
@@ -102,13 +134,16 @@ def markdown(table: dict[str, dict[str, dict[str, Any]]]) -> str:
     for method, title in METHODS.items():
         cells = []
         for entries in table.values():
+            if method not in entries:
+                cells.append("-")
+                continue
             entry = entries[method]
             cell = f"{100 * entry['mean']:.1f} ± {100 * entry['ci95']:.1f}"
             if "errors_removed" in entry:
                 cell += f" ({100 * entry['errors_removed']:+.0f} %)"
             cells.append(cell)
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
-    tasks = {method: [entries[method]["tasks"] for entries in table.values()] for method in METHODS}
+    tasks = {method: [entries.get(method, {}).get("tasks", 0) for entries in table.values()] for method in METHODS}
     lines += [
         "",
         "Accuracy in percent, mean over the five class splits, 95 % interval over tasks; in brackets the share of the errors of "

@@ -138,7 +138,9 @@ def test_texts_of_unlike_length_are_scored_without_their_padding():
         expected = (model(input_ids=ids, attention_mask=mask).logits.argmax(-1) == labels).double().mean()
     seen.clear()
     assert float(no_adaptation(model, [{"query": query}])) == float(expected)
-    assert seen == sorted(seen) and len(seen) > 1 and seen[0] < length
+    assert seen == sorted(seen)
+    assert len(seen) > 1
+    assert seen[0] < length
 
 
 def test_a_classifier_without_logits_is_named():

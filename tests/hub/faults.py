@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-KINDS = ("error", "drop", "slow", "half a commit", "wrong checksum", "cut")
+KINDS = ("error", "refused", "drop", "slow", "half a commit", "wrong checksum", "cut")
 
 
 class Dropped(Exception):  # noqa: N818 - it is no error of the server, but what a fault asked for
@@ -19,9 +19,9 @@ class Fault:
     """One thing to do wrong.
 
     Args:
-        kind: `error`: status 500; `drop`: the connection ends without an answer; `slow`: the answer takes `seconds`; `half a
-            commit`: refused after half of its files; `wrong checksum`: a bit of the file is another one; `cut`: the connection ends
-            in the middle of the file.
+        kind: `error`: status 500; `refused`: status 401, as for unknown people; `drop`: the connection ends without an answer;
+            `slow`: the answer takes `seconds`; `half a commit`: refused after half of its files; `wrong checksum`: a bit of the file
+            is another one; `cut`: the connection ends in the middle of the file.
         path: pattern that `METHOD path` must contain.
         times: how many requests it happens to.
         skip: how many it lets pass first.
@@ -42,6 +42,9 @@ class Fault:
         """What goes wrong before the request is looked at."""
         if self.kind == "error":
             handler.reply({"error": "told to fail"}, 500)
+            raise Dropped
+        if self.kind == "refused":
+            handler.refuse(401, "Unauthorized", "Invalid username or password.")
             raise Dropped
         if self.kind == "drop":
             raise Dropped

@@ -3,6 +3,10 @@
 Standard library only. Repositories live in memory, one commit after the other, on 127.0.0.1. Point `HF_ENDPOINT` at `url` before
 huggingface_hub is imported, that is in a process of its own (tests/hub/client.py), with `HF_HUB_DISABLE_XET=1`: large files then go
 the classic way (LFS: batch, upload, verify). What a fault does stands in faults.py.
+
+What this hub does not have, and no test here covers: the Xet protocol, by which the client uploads where hf_xet is installed and the
+hub knows it (test_xet.py checks that without it a push fails whole and downloads work); who may do what, beyond private repositories
+that need some token; gated repositories, pull requests, quotas and rate limits; files that the hub rewrites, and how it shows cards.
 """
 
 from __future__ import annotations

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from datasets import Dataset
 from torch import nn
 
-from hfmeta import MetaConfig, MetaTrainer
-from hfmeta.algorithms import Maml
+from hfmeta import EpisodeDataset, FixedEpisodes, MetaConfig, MetaTrainer
+from hfmeta.algorithms import Anil, Maml
 from hfmeta.inner import HfmetaError, NonFiniteLossError, UnusedParameterError
 from hfmeta.learner import MetaLearner
-from tiny import random_batch, tiny_bert, tiny_conv4, tiny_gpt2, tiny_mlp
+from tiny import random_batch, tiny_bert, tiny_conv4, tiny_gpt2, tiny_mlp, tiny_tokenizer
 from truth import outer_gradient, relative_gap
 
 
@@ -21,6 +22,27 @@ def test_gradient_checkpointing_is_refused(tmp_path):
         MetaLearner(model, Maml())
     with pytest.raises(HfmetaError, match="gradient_checkpointing=True gives a silently wrong gradient"):
         MetaConfig(output_dir=str(tmp_path), gradient_checkpointing=True)
+
+
+def test_names_in_the_place_of_things_are_told():
+    with pytest.raises(HfmetaError, match="a learner is made of a model, received 'bert-base-uncased'. Open it: "):
+        MetaLearner("bert-base-uncased", Maml())
+    with pytest.raises(HfmetaError, match=r"as Maml\(inner_steps=3, inner_lr=0.1\); received 'maml'"):
+        MetaLearner(tiny_bert(), "maml")
+    with pytest.raises(HfmetaError, match=r"with its options, as Anil\("):
+        MetaLearner(tiny_bert(), Anil)
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_more_classes_than_the_head_has_outputs(fixed, tmp_path):
+    rows = [{"text": f"the card {i}", "label": f"l{i % 5}"} for i in range(20)]
+    columns = {"label_column": "label", "input_column": "text", "processing_class": tiny_tokenizer()}
+    episodes = EpisodeDataset.n_way(Dataset.from_list(rows), n_way=5, k_shot=1, query=1, **columns)
+    given = {"eval_dataset": FixedEpisodes(episodes, 2)} if fixed else {"train_dataset": episodes}
+    args = MetaConfig(output_dir=str(tmp_path), report_to="none")
+    with pytest.raises(HfmetaError, match=r"5 classes \(n_way\), and the head .* 2 outputs: open it with num_labels=5"):
+        MetaTrainer(tiny_bert(num_labels=2), args, algorithm=Maml(), **given)
+    MetaTrainer(tiny_bert(num_labels=5), args, algorithm=Maml(), **given)
 
 
 def test_half_precision_with_an_exact_gradient_is_refused():

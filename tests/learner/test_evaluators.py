@@ -7,12 +7,15 @@ import logging
 import pytest
 import torch
 
+from hfmeta.algorithms import Maml
 from hfmeta.inner.errors import HfmetaError
-from hfmeta.inner.types import stack_expanded
+from hfmeta.inner.types import Evaluation, stack_expanded
+from hfmeta.learner import MetaLearner
 from hfmeta.learner.evaluators import checked_evaluator, make_evaluator
 from hfmeta.learner.moving import what_moves
 from saving import IMAGE, NUMBERS, TEXT
 from tiny import random_batch, tiny_bert, tiny_conv4, tiny_mlp, with_lora
+from truth import outer_gradient, relative_gap
 
 
 @pytest.mark.parametrize(
@@ -38,6 +41,47 @@ def test_auto_and_explicit_choices_give_the_loops_numbers(model, adapt, task, ex
 def test_large_models_go_task_by_task(monkeypatch):
     monkeypatch.setattr("hfmeta.learner.evaluators.SMALL", 10)
     assert type(make_evaluator("auto", tiny_bert(), what_moves(tiny_bert(), "all", TEXT), TEXT)).__name__ == "Looped"
+
+
+def test_on_a_cpu_sets_of_many_images_go_task_by_task(monkeypatch):
+    monkeypatch.setattr("hfmeta.learner.evaluators.FEW_IMAGES", 5)
+    model = tiny_conv4(dtype=torch.float64)
+    moving, batch = what_moves(model, "all", IMAGE), random_batch(IMAGE, T=3, S=5, Q=6, dtype=torch.float64)
+    found = checked_evaluator("auto", model, moving, IMAGE, batch["support"])
+    assert type(found.bind(batch["support"])).__name__ == "BoundVmap"
+    assert type(found.bind(batch["query"])).__name__ == "BoundLoop"
+    asked = make_evaluator("vectorised", model, moving, IMAGE)
+    assert type(asked.bind(batch["query"])).__name__ == "BoundVmap"
+    params = stack_expanded(moving.theta(model), 3)
+    one, other = (evaluator.bind(batch["query"])(params) for evaluator in (found, asked))
+    torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+    sentences = make_evaluator("auto", tiny_bert(), what_moves(tiny_bert(), "all", TEXT), TEXT)
+    assert type(sentences.bind(random_batch(TEXT, S=6)["support"])).__name__ == "BoundVmap"
+
+
+def test_the_check_is_of_the_rows_that_go_together(monkeypatch, caplog):
+    """A first support set that is looped says nothing of a small query set after it."""
+    monkeypatch.setattr("hfmeta.learner.evaluators.FEW_IMAGES", 3)
+    monkeypatch.setattr(
+        "hfmeta.inner.evaluators.vectorised.BoundVmap.__call__", lambda *_: Evaluation(torch.zeros(2), None)
+    )
+    model, batch = tiny_conv4(), random_batch(IMAGE, S=5)["support"]
+    found = checked_evaluator("auto", model, what_moves(model, "all", IMAGE), IMAGE, batch)
+    assert type(found).__name__ == "Looped"
+    assert "falling back to the loop over tasks" in caplog.text
+
+
+def test_the_gradient_through_both_kinds_of_sets_is_that_of_the_loop(monkeypatch):
+    monkeypatch.setattr("hfmeta.learner.evaluators.FEW_IMAGES", 5)
+    batch = random_batch(IMAGE, T=3, S=5, Q=8, dtype=torch.float64)
+    for options in ({}, {"backward": "recompute"}, {"order": 1}):
+        mixed, looped = (
+            outer_gradient(
+                MetaLearner(tiny_conv4(dtype=torch.float64), Maml(inner_steps=2, evaluator=way, **options)), batch
+            )
+            for way in ("auto", "looped")
+        )
+        assert relative_gap(mixed[1], looped[1]) <= 1e-10
 
 
 def test_batched_refuses_batch_norms_and_unknown_losses():

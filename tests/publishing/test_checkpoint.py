@@ -17,6 +17,7 @@ from hfmeta import Algorithm, Maml, MetaLearner
 from hfmeta.episodes import build_encoder
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.publishing import load_weights_into
+from hfmeta.publishing.contents import contents_of
 from saving import LEARNERS, TEXT, answers, make_learner, same_adaptation, support_of
 from tiny import tiny_bert, tiny_tokenizer, with_lora
 
@@ -303,9 +304,33 @@ def test_a_folder_that_is_no_learner(tmp_path):
     assert "has no hfmeta_config.json, so it is not a saved learner" in refused(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["somebody/learner", "no/such/folder", "./nowhere"])
+@pytest.mark.parametrize("name", ["somebody/learner", "nowhere"])
 def test_a_name_that_cannot_be_reached(name):
     assert f"{name!r} is neither a folder nor a repository that can be reached" in refused(name)
+
+
+@pytest.mark.parametrize("name", ["no/such/folder", "./nowhere", "/nowhere", "~/nowhere"])
+def test_a_name_that_can_only_be_a_folder(name):
+    assert refused(name) == f"there is no folder {name!r}, and a hub id is owner/name."
+
+
+@pytest.mark.parametrize("adapter", [False, True])
+def test_a_base_in_a_relative_folder(adapter, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tiny_bert().save_pretrained("base")
+    base = AutoModelForSequenceClassification.from_pretrained("base")
+    model = with_lora(base) if adapter else base
+    info = {"model": {"name": "./base", "num_labels": base.config.num_labels}}
+    learner = MetaLearner(model, Maml(inner_lr=0.1), info=info)
+    learner.save_pretrained("learner")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again = MetaLearner.from_pretrained("../learner")
+    assert same_adaptation(again, learner, TEXT)
+    named = json.loads((tmp_path / "learner" / "hfmeta_config.json").read_text())["base"]["name"]
+    assert named == (str(tmp_path / "base") if adapter else None)
+    if not adapter:
+        assert "model.safetensors" in contents_of(tmp_path / "learner").files, "it needs no base, so it can be pushed"
 
 
 def test_a_base_that_is_gone(tmp_path):

@@ -76,3 +76,43 @@ def test_what_cannot_be_published_is_told(make, words, tmp_path):
     make(tmp_path)
     with pytest.raises(HfmetaError, match=words):
         contents_of(tmp_path)
+
+
+def test_of_a_learner_go_the_files_on_the_list_without_the_places_on_this_machine(tmp_path):
+    (tmp_path / "base_model").mkdir()
+    for name in ("config.json", "tokenizer.json", "vocab.json", "per_task.json", "adaptation_curve.png", "gates.png"):
+        (tmp_path / name).write_bytes(b"{}")
+    for name in ("anna.json", "split.json", "replies.json", "people.png", "trainer_state.json", "recipe.yaml", "x.pt"):
+        (tmp_path / name).write_bytes(b"anna likes ducks")
+        (tmp_path / "base_model" / name).write_bytes(b"anna likes ducks")
+    data = {
+        "path": {"train": "/home/anna/a.csv", "test": "~/my rows.csv"},
+        "root": "..",
+        "separator": " / ",
+        "corpus": None,
+    }
+    config = {
+        "base": {"name": None},
+        "info": {"recipe": "/home/anna/r.yaml", "data": data},
+        "options": {"adapt": "a/.*"},
+    }
+    (tmp_path / "hfmeta_config.json").write_text(json.dumps(config))
+    results = {"command": "hfmeta train /home/anna/r.yaml data.root=/home/anna", "metrics": {"loss": {"mean": 1.5}}}
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    found = contents_of(tmp_path)
+    assert found.kind == "learner"
+    expected = {"config.json", "tokenizer.json", "vocab.json", "per_task.json", "adaptation_curve.png", "gates.png"}
+    assert set(found.files) == {*expected, "hfmeta_config.json", "results.json"}
+    told = json.loads(found.files["hfmeta_config.json"])
+    data |= {"path": {"train": "FOLDER", "test": "FOLDER"}, "root": "FOLDER"}
+    assert told == {**config, "info": {"recipe": "r.yaml", "data": data}}
+    command = "hfmeta train r.yaml data.root=FOLDER"
+    assert json.loads(found.files["results.json"]) == {**results, "command": command}
+    assert found.replaces("learning_curve.png"), "plots of an earlier version go"
+    assert not found.replaces("notes.md")
+
+
+def test_a_damaged_configuration_is_told(tmp_path):
+    (tmp_path / "hfmeta_config.json").write_text("{")
+    with pytest.raises(HfmetaError, match=r"hfmeta_config.json is damaged \(.*so nothing was pushed"):
+        contents_of(tmp_path)

@@ -107,9 +107,19 @@ model = peft.PeftModel.from_pretrained(base, "tester/gpt2-lora").eval()
 with torch.no_grad():
     torch.testing.assert_close(model(**rows).logits, expected, rtol=1e-5, atol=1e-5)
 """
+MEMBER_STOCK = """
+from safetensors.torch import load_file
+rows = load_file(work / "member.safetensors")
+expected = rows.pop("expected")
+base = transformers.AutoModelForCausalLM.from_pretrained(work / "base")
+model = peft.PeftModel.from_pretrained(base, "tester/people", subfolder=place).eval()
+with torch.no_grad():
+    torch.testing.assert_close(model(**rows).logits, expected, rtol=1e-5, atol=1e-5)
+"""
 COLLECTION = """
 import torch
 from peft import PeftModel
+from safetensors.torch import save_file
 kind = "gpt2-lora"
 learner, rows = served_learner(kind), questions(kind)
 with learner.serve(work / "bank") as serving:
@@ -124,6 +134,8 @@ with learner.serve(work / "bank") as serving:
     torch.testing.assert_close(answers(ours, rows), expected[user], rtol=1e-6, atol=1e-6)
     stock = PeftModel.from_pretrained(base_of(kind), "tester/people", subfolder=places[USERS[2]]).eval()
     torch.testing.assert_close(answers(stock, rows), expected[USERS[2]], rtol=1e-5, atol=1e-5)
+    save_file({**rows, "expected": expected[USERS[2]]}, work / "member.safetensors")
+    base_of(kind).save_pretrained(work / "base")
     try:
         learner.open_private("tester/people")
     except ValueError as error:
@@ -189,8 +201,9 @@ def test_a_private_adapter_goes_to_a_private_repository(run, stock, hub, tmp_pat
         assert str(tmp_path).encode() not in b"".join(hub.files(name).values())
 
 
-def test_a_collection_names_nobody_and_opens_one_member_alone(run, hub, tmp_path):
+def test_a_collection_names_nobody_and_opens_one_member_alone(run, stock, hub, tmp_path):
     places = json.loads(run(COLLECTION, tmp_path).out.splitlines()[0])
+    stock(MEMBER_STOCK, tmp_path, place=next(place for user, place in places.items() if "cleo" in user))
     assert len(set(places.values())) == 3
     assert all(re.fullmatch("adapters/[0-9a-f]{16}", place) for place in places.values())
     repository = hub.repos[f"{OWNER}/people"]

@@ -58,6 +58,19 @@ assert code == 1 and "the push to tester/failing failed: " in said and "Push aga
 assert os.environ["HF_TOKEN"] not in said
 """
 )
+STRANGERS = (
+    CLI
+    + """
+make_learner("mlp").save_pretrained(work / "learner")
+ask("fault", kind="refused", path="POST /api/repos/create", times=2)
+code, said = cli("push", work / "learner", "tester/never")
+assert code == 1 and "the push to tester/never was refused: the token may not do that (" in said, said
+assert "Log in with a token that may write (hf auth login, or the environment variable HF_TOKEN)" in said, said
+assert os.environ.pop("HF_TOKEN") not in said
+code, said = cli("push", work / "learner", "tester/never")
+assert code == 1 and "was refused: no token is known here (" in said, said
+"""
+)
 REVISIONS = (
     CLI
     + """
@@ -166,6 +179,11 @@ def test_four_kinds_by_one_command(run, hub, tmp_path):
         assert TOKEN not in told
     assert (tmp_path / "people" / ".member_names.key").read_bytes() not in text_of(hub)
     assert str(tmp_path).encode() not in text_of(hub)
+
+
+def test_a_push_without_a_token_that_may_write(run, hub, tmp_path):
+    run(STRANGERS, tmp_path)
+    assert not hub.repos
 
 
 def test_revisions_subfolders_and_the_cache(run, hub, tmp_path):

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from hfmeta import MetaLearner
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.publishing import resuming
+from hfmeta.publishing.contents import contents_of
 from hfmeta.publishing.resuming import last_good_checkpoint, seal, whole_checkpoint
 from invariants.runs import tensors, trainer
 
@@ -45,7 +47,7 @@ DAMAGE = {
     "a file gone": (lambda last: (last / "scheduler.pt").unlink(), "scheduler.pt is missing"),
     "never finished": (
         lambda last: (last / "checksums.json").unlink(),
-        "not written to its end: it has no checksums.json",
+        "not written to its end, or by an hfmeta older than these lists: it has no checksums.json",
     ),
     "half a list": (lambda last: cut(last / "checksums.json"), "checksums.json is damaged"),
     "another list": (lambda last: (last / "checksums.json").write_text("[]"), "its list of checksums is damaged"),
@@ -97,6 +99,35 @@ def test_no_checkpoint_and_none_that_is_whole(output, tmp_path):
         (path / "checksums.json").unlink()
     with pytest.raises(HfmetaError, match=r"no checkpoint in .* is whole \(checkpoint-6: .*checkpoint-2.*Delete them"):
         last_good_checkpoint(output)
+
+
+def test_a_run_that_has_not_ended_says_where_its_learner_is(output):
+    (output / "hfmeta_config.json").unlink(missing_ok=True)
+    for act in (MetaLearner.from_pretrained, contents_of):
+        with pytest.raises(HfmetaError) as caught:
+            act(output)
+        assert str(caught.value).endswith(f"Its run has not ended; the last checkpoint is {output / 'checkpoint-6'}.")
+    assert contents_of(output / "checkpoint-6").kind == "learner"
+    assert MetaLearner.from_pretrained(output / "checkpoint-6").task_type
+
+
+def test_a_checkpoint_of_before_there_were_lists_can_be_given_one(output):
+    for path in output.glob("checkpoint-*"):
+        (path / "checksums.json").unlink()
+    last = output / "checkpoint-6"
+    with pytest.raises(
+        HfmetaError, match="if you know that it is whole, make its list: hfmeta.publishing.seal"
+    ) as caught:
+        last_good_checkpoint(output)
+    assert f"seal({str(last)!r})" in str(caught.value)
+    with pytest.raises(HfmetaError, match=r"older than these lists.*hfmeta\.publishing\.seal"):
+        whole_checkpoint(str(last), output)
+    seal(str(last))
+    assert last_good_checkpoint(output) == last
+    flip(last / "optimizer.pt")
+    with pytest.raises(HfmetaError) as caught:
+        whole_checkpoint(str(last), output)
+    assert "seal(" not in str(caught.value), "damage is not to be sealed"
 
 
 def test_older_checkpoints_go_only_when_the_new_one_counts(tmp_path, monkeypatch):

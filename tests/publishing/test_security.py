@@ -394,3 +394,18 @@ def test_private_adapters_of_another_learner_a_newer_format_or_damaged(published
 def test_check_folder_passes_what_we_write(published):
     for name in ("learned-rates", "bert-lora", "served", "a base"):
         check_folder(published / name)
+
+
+def test_private_adapters_name_no_folder_as_their_base(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "mine").mkdir(parents=True)
+    learner = served_learner("gpt2-lora")
+    for name in ("models/mine", str(tmp_path / "models" / "mine")):
+        learner.info["model"] = {"name": name}
+        learner.model.peft_config["default"].base_model_name_or_path = name
+        folder = learner.save_private(learner.adapt(rows_of_user("gpt2-lora", "anna")), tmp_path / "anna")
+        assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"] is None, name
+        assert json.loads((folder / "hfmeta_adapter.json").read_text())["base"]["name"] is None, name
+    learner.info["model"] = {"name": "some/base"}
+    folder = learner.save_private(learner.adapt(rows_of_user("gpt2-lora", "anna")), tmp_path / "anna")
+    assert json.loads((folder / "hfmeta_adapter.json").read_text())["base"]["name"] == "some/base"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hfmeta.recipe.listing import inventory
 from tiny_recipes import write_recipe
 
@@ -27,6 +29,10 @@ def test_everything_a_recipe_can_name(tmp_path):
         ("odd.yaml", None, None),
     ]
     assert [entry["name"] for entry in found["metrics"]] == ["accuracy", "mse", "loss"]
+    modules = {entry["name"]: entry["summary"] for entry in found["modules"]}
+    assert {"task_perplexity", "dialogue_bleu", "distinct_n", "c_score", "e_acc", "task_accuracy"} <= set(modules)
+    assert modules["task_perplexity"] == "Perplexity averaged over tasks (macro) and over tokens (micro)."
+    assert all((Path(entry["path"]) / f"{entry['name']}.py").is_file() for entry in found["modules"])
     assert {"name", "summary", "options", "tasks"} == set(found["baselines"][0])
 
 

@@ -182,7 +182,7 @@ def test_a_missing_or_unreadable_file(tmp_path):
     (found,) = problems_of(tmp_path / "mamml.yaml")
     assert "no such file (did you mean maml.yaml?)" in found
     (found,) = problems_of(tmp_path)
-    assert "cannot be read" in found
+    assert found.endswith(f"it is a folder; give a recipe's file, such as {tmp_path / 'maml.yaml'}")
     (tmp_path / "latin.yaml").write_bytes(b"model: {name: \xff}")
     (found,) = problems_of(tmp_path / "latin.yaml")
     assert "cannot be read" in found

@@ -1,4 +1,4 @@
-"""recipes/intents/table.py on made-up runs: means over splits, errors removed on the same tasks, refusals."""
+"""recipes/intents/table.py and fine_tuning.py on made-up runs: means over splits, errors removed on the same tasks, refusals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import json
 import pytest
 
 from hfmeta.inner.errors import HfmetaError
-from recipes.scripts import script
+from recipes.scripts import RECIPES, script
+from tiny_recipes import save_tiny_bert, write_intents
 
 
 def write_runs(root, sha="a" * 64):
@@ -34,6 +35,52 @@ def test_the_table(tmp_path):
     assert row["errors_removed"] == pytest.approx(0.5)
     assert "| MAML | 75.0" in (target / "table.md").read_text()
     assert (target / "maml_clinc150_5shot_split03.json").is_file()
+
+
+def write_tuned(root, column, splits, sha="a" * 64):
+    """Results of `fine_tuning.py`: 0.7 where nearest class mean has 0.5."""
+    root.mkdir(exist_ok=True)
+    tasks = {"baselines": {"frozen_ncm": [0.5, 0.5], "fine_tuning": [0.7, 0.7]}}
+    for split in splits:
+        content = {"episodes": {"sha256": sha}, "per_task": tasks}
+        (root / f"fine_tuning_{column}_split{split}.json").write_text(json.dumps(content))
+    return root
+
+
+def test_fine_tuning_comes_from_its_own_files_and_other_columns_stay(tmp_path):
+    target = tmp_path / "results"
+    runs = write_runs(tmp_path / "runs")
+    for file in runs.rglob("results.json"):
+        file.write_text(json.dumps({"command": "", "episodes": {"sha256": "a" * 64}}))
+    script("intents/table.py").main(runs, target)
+    before = json.loads((target / "table.json").read_text())
+    script("intents/table.py").main(write_tuned(tmp_path / "tuned", "clinc150_1shot", ("01", "04")), target)
+    after = json.loads((target / "table.json").read_text())
+    tuned = after["clinc150_1shot"].pop("fine_tuning")
+    assert (tuned["mean"], tuned["tasks"]) == (pytest.approx(0.7), 4)
+    assert tuned["errors_removed"] == pytest.approx(0.4)
+    assert before["clinc150_1shot"].pop("fine_tuning")["tasks"] == 5
+    assert after == before
+    assert (target / "fine_tuning_clinc150_1shot_split04.json").is_file()
+    script("intents/table.py").main(runs, target)  # the runs' own row of fine-tuning is shorter, and is taken again
+    assert json.loads((target / "table.json").read_text())["clinc150_1shot"]["fine_tuning"]["tasks"] == 5
+    with pytest.raises(HfmetaError, match="not tested on the same episodes"):
+        script("intents/table.py").main(write_tuned(tmp_path / "other", "banking77_5shot", ("02",), "b" * 64), target)
+
+
+def test_fine_tuning_on_the_tasks_of_a_recipe(tmp_path):
+    write_intents(tmp_path / "data", classes=14, each=12)
+    save_tiny_bert(tmp_path / "bert")
+    words = [f"model.name={tmp_path / 'bert'}", f"data.root={tmp_path / 'data'}", "data.test_query=2"]
+    words += ["data.query=1", "data.train_n_way=5", "data.test_tasks=3", "data.valid_tasks=2", "data.split=01"]
+    recipe = str(RECIPES / "intents" / "maml_banking77_1shot.yaml")
+    path = script("intents/fine_tuning.py").main(recipe, tmp_path / "out", [*words, "tasks=2"])
+    assert path.name == "fine_tuning_banking77_1shot_split01.json"
+    found = json.loads(path.read_text())
+    assert found["baselines"]["fine_tuning"]["tasks"] == 2
+    assert len(found["per_task"]["baselines"]["frozen_ncm"]) == 3
+    assert found["command"].endswith("tasks=2")
+    assert 0 <= found["baselines"]["fine_tuning"]["mean"] <= 1
 
 
 def test_other_episodes_and_missing_runs_are_refused(tmp_path):

@@ -64,7 +64,8 @@ class PrivateMlpConfig(PeftConfig):
             in the name.
         modules_to_save: modules that are trained and saved whole beside the adapter.
         sparse: store a tensor that is mostly exact zeros as its kept values and one bit per entry, wherever that is
-            smaller. PEFT opens it like any other; transformers' own `load_adapter` refuses such a file.
+            smaller. PEFT opens it like any other; transformers' own `load_adapter` refuses such a file, and takes those that
+            `learner.save_private(..., sparse=False)` or `export(..., sparse=False)` write.
         base_learner: identity of the learner whose base this adapter was made on; None: taken from the model where it
             knows it.
         base_learner_revision: its revision.

@@ -18,6 +18,8 @@ QUIET = {"root", "tasks_per_pass", "evaluator", "seed"}
 """Keys that do not tell two runs apart for a reader."""
 PRIVATE_PATH = re.compile(r"(?<![^\s\[{,:'\"])(?:[\\/~]|[A-Za-z]:[\\/]|(?:[^\s,]*/)?\.\.(?=/|$))[^\s,\]}'\"]*")
 """A path that says where things lie on a machine: absolute, from a home, or upwards."""
+WHOLE_PATH = re.compile(r"/[^/\s].*|~[/\\].*|\.\.([/\\].*)?|[A-Za-z]:[/\\].*", re.DOTALL)
+"""A value that is nothing but such a path."""
 SHOWN_DIGITS = 12
 """Digits of a hash in a table."""
 
@@ -228,7 +230,7 @@ def without_places(content: Any, key: str = "") -> Any:
     if key in ("command", "recipe"):
         return command_of({"command": content}) if key == "command" else recipe_name(content)
     # Whole values alone: a separator of dialogues or a pattern of names may have a slash in it.
-    return "FOLDER" if len(PurePath(content).parts) > 1 and PRIVATE_PATH.fullmatch(content) else content
+    return "FOLDER" if WHOLE_PATH.fullmatch(content) else content
 
 
 def recipe_name(source: Any) -> str | None:
