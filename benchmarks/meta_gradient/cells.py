@@ -25,5 +25,7 @@ def contenders(workload: Workload, steps: int = 1) -> list[Way]:
         found += [higher(), torchopt()] if steps == 1 or not workload.large else []
         found += [learn2learn("first_order"), hfmeta(gradient="first_order")]
     if workload.name in ("A", "B", "C2"):
-        found += [learn2learn("reptile"), hfmeta(gradient="reptile"), hfmeta(FEW_ROWS, "reptile", query_rows=5)]
+        found += [learn2learn("reptile"), hfmeta(gradient="reptile")]
+    if workload.name in ("B", "C2"):
+        found.append(hfmeta(FEW_ROWS, "reptile", query_rows=5))
     return [way for way in found if way.needs not in missing]

@@ -69,17 +69,19 @@ def _targets(report: Report) -> str:
                 (
                     target.sentence,
                     f"{target.must:.2f}",
-                    f"{middle:.2f}{spread}",
-                    "yes" if round(middle, 2) <= target.must else "**no**",
+                    f"{middle:.3f}{spread}",
+                    "yes" if middle <= target.must else "**no**",
                 )
             )
+    gone = dict.fromkeys(f"{t.workload} {t.what}" for t in TARGETS if t.measured(report) is None)
     rows += [(what, "", "not measured", reason) for what, reason in NOT_MEASURED.items()]
-    return table(("ratio", "must be at most", "measured", "reached"), rows)
+    missing = f"\n\nNot in this report: {', '.join(gone)}." if gone else ""
+    return table(("ratio", "must be at most", "measured", "reached"), rows) + missing
 
 
 def _times(report: Report) -> str:
     rows = []
-    for name in dict.fromkeys(row["workload"] for row in report["times"]):
+    for name in WORKLOADS:
         mine = [row for row in report["times"] if row["workload"] == name]
         counts = sorted({row["steps"] for row in mine})
         for gradient, way in dict.fromkeys((row["gradient"], row["way"]) for row in mine):
@@ -110,7 +112,8 @@ def _cell(report: Report, workload: str, steps: int, way: str, gradient: str) ->
 
 def _memory(report: Report) -> str:
     rows = []
-    for name, way in dict.fromkeys((row["workload"], row["way"]) for row in report["memory"]):
+    pairs = {(row["workload"], row["way"]) for row in report["memory"]}
+    for name, way in sorted(pairs, key=lambda pair: (list(WORKLOADS).index(pair[0]), pair[1])):
         mine = [row for row in report["memory"] if (row["workload"], row["way"]) == (name, way)]
         found = slope(report, name, way)
         rows.append(

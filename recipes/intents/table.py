@@ -141,13 +141,14 @@ def markdown(table: dict[str, dict[str, dict[str, Any]]]) -> str:
             cell = f"{100 * entry['mean']:.1f} ± {100 * entry['ci95']:.1f}"
             if "errors_removed" in entry:
                 cell += f" ({100 * entry['errors_removed']:+.0f} %)"
-            cells.append(cell)
+            splits = len(entry["splits"])
+            cells.append(cell if splits == len(SPLITS) else f"{cell}, {splits} of {len(SPLITS)} splits")
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
     tasks = {method: [entries.get(method, {}).get("tasks", 0) for entries in table.values()] for method in METHODS}
     lines += [
         "",
-        "Accuracy in percent, mean over the five class splits, 95 % interval over tasks; in brackets the share of the errors of "
-        "frozen features + nearest class mean that is gone on the same tasks. Tasks in each column: "
+        "Accuracy in percent, mean over the five class splits (or as many as are named), 95 % interval over tasks; in brackets the "
+        "share of the errors of frozen features + nearest class mean that is gone on the same tasks. Tasks in each column: "
         + ", ".join(f"{title} {'/'.join(map(str, tasks[method]))}" for method, title in METHODS.items())
         + ".",
     ]

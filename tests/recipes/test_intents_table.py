@@ -62,6 +62,7 @@ def test_fine_tuning_comes_from_its_own_files_and_other_columns_stay(tmp_path):
     assert before["clinc150_1shot"].pop("fine_tuning")["tasks"] == 5
     assert after == before
     assert (target / "fine_tuning_clinc150_1shot_split04.json").is_file()
+    assert "| 70.0 ± 0.0 (+40 %), 2 of 5 splits |" in (target / "table.md").read_text()
     script("intents/table.py").main(runs, target)  # the runs' own row of fine-tuning is shorter, and is taken again
     assert json.loads((target / "table.json").read_text())["clinc150_1shot"]["fine_tuning"]["tasks"] == 5
     with pytest.raises(HfmetaError, match="not tested on the same episodes"):
