@@ -93,7 +93,7 @@ def test_the_command_writes_a_report_and_its_tables(monkeypatch, tmp_path, capsy
     assert "old" not in written
     assert tables(found) in written
     assert "learn2learn was not installed." in written
-    assert "through the Trainer, to the bare step | 4.00 | 2.00 | yes |" in capsys.readouterr().out
+    assert "through the Trainer, to the bare step | 4.00 | 2.000 | yes |" in capsys.readouterr().out
 
 
 def test_targets_read_times_memory_and_slopes():
