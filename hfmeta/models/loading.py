@@ -231,7 +231,7 @@ def _readable(name: str, task: str | None = None) -> Iterator[None]:
     except (OSError, ValueError) as error:
         use = f" for {task}" if task else ""
         reason = str(error).strip().split("\n")[0].rstrip(".")
-        if name.count("/") > 1:  # no hub id, whatever transformers makes of it
+        if name.count("/") > 1 and not Path(name).exists():  # no hub id, whatever transformers makes of it
             reason = "there is no such folder here"
         advice = (
             f" Give a hub id, a folder written by save_pretrained, package:<python package>, or one of {', '.join(REFERENCE_MODELS)}."
