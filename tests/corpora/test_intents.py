@@ -69,7 +69,8 @@ def test_refusals_of_names(root: Path) -> None:
 def test_refusals_of_folders(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HFMETA_DATA", raising=False)
     with pytest.raises(
-        EpisodeError, match="pass root=..., or set HFMETA_DATA to the folder that holds intent/OOS/few_shot/01"
+        EpisodeError,
+        match="pass root=.* data.root=.*, or set HFMETA_DATA to the folder that holds intent/OOS/few_shot/01",
     ):
         load_intents("clinc150")
     with pytest.raises(

@@ -152,7 +152,9 @@ def test_cache_folder_by_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 def test_refusals_of_files(root: Path, packed: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HFMETA_DATA", raising=False)
-    with pytest.raises(EpisodeError, match="Omniglot is read from a local folder: pass root=..., or set HFMETA_DATA"):
+    with pytest.raises(
+        EpisodeError, match="Omniglot is read from a local folder: pass root=.* data.root=.*, or set HFMETA_DATA"
+    ):
         load_omniglot()
     with pytest.raises(EpisodeError, match=r"expected there: omniglot/omniglot.parquet or omniglot.parquet"):
         load_omniglot(root / "cache" if (root / "cache").mkdir() else root / "cache")

@@ -182,7 +182,7 @@ def test_refusals_of_files_and_names(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ):
         load_persona_chat(tmp_path, "test")
     monkeypatch.delenv("HFMETA_DATA", raising=False)
-    with pytest.raises(EpisodeError, match="pass root=..., or set HFMETA_DATA"):
+    with pytest.raises(EpisodeError, match="pass root=.* data.root=.*, or set HFMETA_DATA"):
         load_persona_chat()
     for text in ("", "nothing here\n", "1 your persona: a.\n"):
         with pytest.raises(EpisodeError, match="has no dialogue; lines such as '1 your persona"):
