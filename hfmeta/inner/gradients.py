@@ -158,6 +158,7 @@ class Conditions:
 class _RecomputedStep(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, call: _StepCall, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Run the step, keeping its inputs alone."""
         own = tensors[: len(call.wants)]
         ctx.call = call
         ctx.save_for_backward(*own)
@@ -168,6 +169,7 @@ class _RecomputedStep(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        """Run it again with its graph, and differentiate that."""
         call = ctx.call
         own = [tensor.detach().requires_grad_(tensor.is_floating_point()) for tensor in ctx.saved_tensors]
         inputs = [tensor for tensor in own if tensor.requires_grad]

@@ -89,8 +89,7 @@ def train_classifier(
             f"the rows have {len(names)} classes, the model {getattr(config, 'num_labels', 'no')} logits: load it "
             f"with num_labels={len(names)}."
         )
-    config.id2label = dict(enumerate(names))
-    config.label2id = {name: index for index, name in enumerate(names)}
+    config.id2label, config.label2id = dict(enumerate(names)), {name: index for index, name in enumerate(names)}
     if freeze_embeddings:
         model.get_input_embeddings().requires_grad_(False)  # type: ignore[operator]
     steps = max(1, round(epochs * -(-len(rows) // batch_size)))
@@ -111,13 +110,9 @@ def train_classifier(
             train_sampling_strategy="group_by_length",
             disable_tqdm=True,
         )
-        trainer = Trainer(
-            model=model,
-            args=arguments,
-            train_dataset=_encoded(rows, tokenizer, text_columns, max_length),
-            data_collator=DataCollatorWithPadding(tokenizer),
-        )
-        trainer.train()
+        encoded = _encoded(rows, tokenizer, text_columns, max_length)
+        collator = DataCollatorWithPadding(tokenizer)
+        Trainer(model=model, args=arguments, train_dataset=encoded, data_collator=collator).train()
     return model.eval()
 
 

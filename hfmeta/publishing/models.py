@@ -41,12 +41,11 @@ def save_model(
         what `base` says in `hfmeta_config.json`.
     """
     base = {key: section.get(key) for key in ("name", "revision", "pooling", "num_labels")}
-    local = _is_folder(base["name"])
-    if local:
-        base["name"] = str(Path(str(base["name"])).expanduser().resolve())  # to be found from wherever one works
+    if _is_folder(base["name"]):
+        # Whole weights need no base; an adapter's is to be found from wherever one works.
+        whole = Path(str(base["name"])).expanduser().resolve()
+        base["name"] = str(whole) if isinstance(model, PeftModel) else None
     if not isinstance(model, PeftModel):
-        if local:
-            base["name"] = None  # the weights are all here, and nobody else has that folder
         with identified(model, identity):
             model.save_pretrained(folder)
         return base

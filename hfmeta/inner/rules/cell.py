@@ -62,6 +62,7 @@ def _activated(inputs: Tensor, weight: Tensor, d: int) -> Tensor:
 class _Cell(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, h: Tensor, c: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """The next h and c, piece by piece; gates are not kept."""
         ctx.save_for_backward(x, h, c, weight, bias)
         d, whole = h.shape[1], torch.cat([weight, bias.unsqueeze(1)], 1)
         next_h, next_c = torch.empty_like(h), torch.empty_like(c)
@@ -75,6 +76,7 @@ class _Cell(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_h: Tensor, grad_c: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of what the cell read, its gates computed again."""
         x, h, c, weight, bias = ctx.saved_tensors
         m, d, whole = x.shape[1], h.shape[1], torch.cat([weight, bias.unsqueeze(1)], 1)
         to_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None

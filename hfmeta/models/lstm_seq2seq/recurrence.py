@@ -142,6 +142,7 @@ class _FusedOnceLoopedTwice(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, mask: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor]:
+        """The fused kernel's results, its graph kept aside."""
         ctx.mask = mask
         ctx.save_for_backward(x, *weights)
         with torch.enable_grad():
@@ -151,6 +152,7 @@ class _FusedOnceLoopedTwice(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """The kernel's gradient, or the loop's under create_graph."""
         twice = torch.is_grad_enabled()  # backward passes run with gradients enabled under create_graph only
         with torch.autocast(gradients[0].device.type, enabled=False):
             if twice:
