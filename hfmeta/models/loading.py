@@ -31,6 +31,7 @@ from transformers import (
 
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.models.conv4 import Conv4Config
+from hfmeta.models.heads import head_of
 from hfmeta.models.lstm_seq2seq import LstmSeq2SeqConfig, Seq2SpgConfig, SpeakerConfig
 from hfmeta.models.mean_pooling import append_mean_pooling
 from hfmeta.models.mlp import MlpConfig
@@ -278,15 +279,22 @@ def _from_checkpoint(
             ignore_mismatched_sizes=True,
             **options,
         )
-    body = f"{model.base_model_prefix}."
-    fresh_head_is_normal = task in CLASSIFICATION and hasattr(model, model.base_model_prefix)
-    misfits = [key for key, *_ in info["mismatched_keys"] if key.startswith(body) or not fresh_head_is_normal]
+    misfits = [key for key, *_ in info["mismatched_keys"] if not _may_start_anew(key, model, task)]
     if misfits:
         raise HfmetaError(
             f"{len(misfits)} tensor(s) of {folder} have another shape than the configuration asks for: "
             f"{', '.join(sorted(misfits)[:5])}. Take back the config_overrides that change sizes, or set from_scratch=true."
         )
-    missing = sorted(key for key in info["missing_keys"] if key.startswith(body) or not fresh_head_is_normal)
+    missing = sorted(key for key in info["missing_keys"] if not _may_start_anew(key, model, task))
     if missing:
         logger.warning("%s has no weights for %s: they start from a random draw.", folder, ", ".join(missing))
     return model
+
+
+def _may_start_anew(key: str, model: PreTrainedModel, task: str) -> bool:
+    """Whether a tensor is of a classifier's head: outside of its body, or in the head itself where the body is no module of its own."""
+    if task not in CLASSIFICATION:
+        return False
+    if hasattr(model, model.base_model_prefix):
+        return not key.startswith(f"{model.base_model_prefix}.")
+    return key.startswith(f"{head_of(model)[0]}.")

@@ -67,6 +67,7 @@ def save_learner(learner: MetaLearner, folder: Path, name: str | None = None) ->
         if learner.private is not None:
             learner.private.save(temporary)
         content = describe(learner, origin, base)
+        content["fingerprint"] = learner_identity(learner)[1]
         content["files"] = checksums(temporary, temporary.rglob("*.safetensors"))
         write_json(temporary / CONFIG, content)
         results, images = own_results(learner), []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import logging
 import secrets
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -24,9 +25,10 @@ from hfmeta.publishing.card import IMAGES, private_card
 from hfmeta.publishing.card.runs import without_places
 from hfmeta.publishing.checkpoint import CONFIG
 from hfmeta.publishing.folders import BASE, TOKENIZER_FILES, check_folder
-from hfmeta.publishing.results import RESULTS
+from hfmeta.publishing.results import RESULTS, TESTED
 from hfmeta.publishing.resuming import unfinished
 
+logger = logging.getLogger(__name__)
 WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", WEIGHTS_FILE, "hfmeta.safetensors")
 INDICES = "*.safetensors.index.json"
 TOKENIZER_JSON = ("tokenizer.json", "*vocab*.json", "added_tokens.json", "special_tokens_map.json", "normalizer.json")
@@ -92,6 +94,8 @@ def contents_of(folder: Path, with_ids: bool = False, keys: Path | None = None) 
     check_folder(folder)
     if (folder / CONFIG).is_file():
         files = _files(folder) | _files(folder / BASE, f"{BASE}/")
+        if not _tested(folder):
+            files = {name: path for name, path in files.items() if not any(fnmatch(name, pattern) for pattern in TESTS)}
         if (folder / CONFIG_FILE).is_file():
             _check_base(folder / CONFIG, _json(folder / CONFIG)["base"].get("name"))
         told: dict[str, Path | bytes] = {name: _shareable(folder / name) for name in (CONFIG, RESULTS) if name in files}
@@ -167,6 +171,20 @@ def _json(path: Path) -> Any:
 def _shareable(path: Path) -> bytes:
     """A run's JSON without the places on this machine where its data, its base and its recipe lie."""
     return (json.dumps(without_places(_json(path)), indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+
+
+def _tested(folder: Path) -> bool:
+    """Whether the results in a learner's folder are of its values, as far as both say whose they are."""
+    if not (folder / RESULTS).is_file():
+        return True
+    results, fingerprint = _json(folder / RESULTS), _json(folder / CONFIG).get("fingerprint")
+    tested = results.get(TESTED) if isinstance(results, dict) else None
+    if None in (tested, fingerprint) or tested == fingerprint:
+        return True
+    logger.warning(
+        "%s is of this learner before further training, or of another: it stays here, with its plots.", folder / RESULTS
+    )
+    return False
 
 
 def _files(folder: Path, prefix: str = "") -> dict[str, Path | bytes]:

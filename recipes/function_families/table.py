@@ -26,7 +26,7 @@ from hfmeta.corpora.function_families import FAMILIES
 from hfmeta.episodes.fixed import FIXED_EPOCH
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner import task_portraits
-from hfmeta.metrics import mean_ci95
+from hfmeta.metrics import mean_ci95, paired_difference
 from hfmeta.reporting import cluster_plot, embedding_plot, task_gate_plot
 from hfmeta.reporting.files import write_json, write_text
 
@@ -82,11 +82,38 @@ def read_runs(source: Path, name: str) -> list[dict[str, Any]]:
         if path.is_dir():
             results["folder"] = path.name
             tasks = json.loads((path / "per_task.json").read_text(encoding="utf-8"))
-            results["families"] = by_family(np.array(tasks["scores"]["loss"], dtype=float), results["episodes"]["seed"])
+            losses = np.array(tasks["scores"]["loss"], dtype=float)
+            results["families"] = by_family(losses, results["episodes"]["seed"])
+            results["minus_hsml"] = minus_hsml(losses, results, source, name)
         if results["seed"] in found:
             raise HfmetaError(f"{source} has two runs of {name} with seed {results['seed']}; keep one of them.")
         found[results["seed"]] = results
     return [found[seed] for seed in sorted(found)]
+
+
+def minus_hsml(
+    losses: NDArray[np.float64], results: dict[str, Any], source: Path, name: str
+) -> dict[str, dict[str, float]] | None:
+    """What leaving a part of HSML out costs: error minus that of the whole method with the same seed, task by task.
+
+    Args:
+        losses: the run's own `[T, K + 1]`.
+        results: the run's results.
+        source: folder of the runs.
+        name: of the run's recipe.
+
+    Returns:
+        mean and 95 % interval after each step of the table; None for other methods, and where the whole method was not run.
+    """
+    method, shots = name.rsplit("_", 1)
+    whole = source / f"hsml_{shots}_seed{results['seed']}" / "per_task.json"
+    if not method.startswith("hsml_") or not whole.is_file():
+        return None
+    other = np.array(json.loads(whole.read_text(encoding="utf-8"))["scores"]["loss"], dtype=float)
+    if other.shape != losses.shape:
+        raise HfmetaError(f"{name} and {whole.parent.name} were not tested on the same tasks and inner steps.")
+    differences = {step: paired_difference(other[:, step], losses[:, step]) for step in STEPS}
+    return {f"step{step}": {"mean": found.mean, "ci95": found.ci95} for step, found in differences.items()}
 
 
 def families_of(count: int, seed: int) -> NDArray[np.int64]:
@@ -119,6 +146,11 @@ def row(runs: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
             "families": {
                 family: float(np.mean([run["families"][family][step] for run in runs])) for family in FAMILIES
             },
+        }
+    if paired := [found for run in runs if (found := run.get("minus_hsml"))]:
+        entry["minus_hsml"] = {
+            step: {key: float(np.mean([one[step][key] for one in paired])) for key in ("mean", "ci95")}
+            for step in paired[0]
         }
     if len(entry["episodes"]) > 1:
         raise HfmetaError(f"the runs of {name} were not tested on the same episodes.")
@@ -184,6 +216,14 @@ def markdown(table: dict[str, Any], paper: dict[str, Any]) -> str:
         parts = [f"{entry['step5']['families'][family]:.3f}" for family in FAMILIES]
         before = f"{entry['step0']['mean']:.3f}"
         lines.append(f"| {METHODS[method]}, {shots.replace('shot', '-shot')} | " + " | ".join([*parts, before]) + " |")
+    paired = {name: entry["minus_hsml"] for name, entry in table.items() if "minus_hsml" in entry}
+    if paired:
+        lines += ["", "| minus HSML, same seed and tasks | " + " | ".join(f"step {step}" for step in STEPS) + " |"]
+        lines.append("|---" * (len(STEPS) + 1) + "|")
+    for name, found in paired.items():
+        method, shots = name.rsplit("_", 1)
+        cells = [f"{one['mean']:+.3f} ± {one['ci95']:.3f}" for one in found.values()]
+        lines.append(f"| {METHODS[method]}, {shots.replace('shot', '-shot')} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -4,7 +4,8 @@
     python recipes/omniglot/table.py recipes/omniglot/results --runs out/omniglot
 
 The first makes `table.json` and `table.md` of the results that are there; the second copies results of finished runs first, whose
-folders are named after method, setting and seed: `anil_5way_1shot_seed1`. Methods without a run keep their row.
+folders are named after method, setting and seed: `anil_5way_1shot_seed1`. Methods without a run keep their row. What
+`ordinary_training.py` found on the same tasks stands below them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,12 @@ METHODS = {
     "lstm": "LSTM meta-learner",
     "hsml": "HSML",
 }
-SETTINGS = {"5way_1shot": "5-way 1-shot", "20way_1shot": "20-way 1-shot"}
+ORDINARY = {
+    "frozen_ncm": "ordinary training, nearest class mean",
+    "frozen_logreg": "ordinary training, logistic regression",
+    "fine_tuning": "ordinary training, fine-tuning",
+}
+SETTINGS = {"5way_1shot": "5-way 1-shot", "5way_5shot": "5-way 5-shot", "20way_1shot": "20-way 1-shot"}
 NAME = re.compile(rf"({'|'.join(METHODS)})_({'|'.join(SETTINGS)})_seed(\d+)")
 HEADS = ("method", "inner steps", "tasks a step", "outer steps", "accuracy", "published", "s / outer step")
 
@@ -65,6 +71,11 @@ def rows(target: Path, setting: str, paper: dict[str, Any]) -> list[dict[str, An
             found.append(entry | run(results))
         if not files and method in paper:
             found.append(entry)
+    ordinary = target / f"ordinary_training_{setting}.json"
+    if ordinary.is_file():
+        results = json.loads(ordinary.read_text(encoding="utf-8"))
+        hashes[ordinary.name] = results["episodes"]["sha256"]
+        found += [without_meta_learning(results, name, title) for name, title in ORDINARY.items()]
     if len(set(hashes.values())) > 1:
         raise HfmetaError(
             f"{setting}: the runs were not tested on the same episodes: {hashes}. Test them with one data.seed."
@@ -91,6 +102,24 @@ def run(results: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def without_meta_learning(results: dict[str, Any], name: str, title: str) -> dict[str, Any]:
+    """What the table says of a row that `ordinary_training.py` made."""
+    scored, training = results["baselines"][name], results["training"]
+    return {
+        "method": title,
+        "published": None,
+        "test_inner_steps": scored["options"].get("steps"),
+        "images_per_step": training["images_per_step"],
+        "iterations": training["steps"],
+        "accuracy": {key: scored[key] for key in ("mean", "ci95", "tasks")},
+        "options": scored["options"],
+        "seconds_per_iteration": training["seconds"] / training["steps"],
+        "seed": training["seed"],
+        "device": results["device"],
+        "sha256": results["episodes"]["sha256"],
+    }
+
+
 def markdown(table: dict[str, list[dict[str, Any]]]) -> str:
     """The table as Markdown, one part a setting."""
     lines = []
@@ -100,7 +129,9 @@ def markdown(table: dict[str, list[dict[str, Any]]]) -> str:
     return "\n".join([*lines, ""]) + (
         "Accuracy in percent on the same 600 test tasks for all rows of a part (their hash is checked), 95 % interval over tasks. "
         "Inner steps: in training / in the test; passes over portions where so marked. Published figures are of runs many times as "
-        "long, on the authors' own splits and tasks. Times are medians on shared cores: compare their order, not their values.\n"
+        "long, on the authors' own splits and tasks. Times are medians on shared cores: compare their order, not their values. "
+        "Ordinary training: one classifier of all 1,100 training characters in four turns, its features on the test tasks "
+        "(ordinary_training.py). Those rows and the LSTM's see one query image at a time, the others normalise a task's together.\n"
     )
 
 
@@ -110,12 +141,17 @@ def cells(entry: dict[str, Any]) -> list[str]:
     published = "—" if told is None else f"{told['mean']}" + ("" if told["pm"] is None else f" ± {told['pm']}")
     if "accuracy" not in entry:
         return [entry["method"], "", "", "not run", "", published, ""]
-    portions = "" if entry["portions_of"] is None else f" passes of {entry['portions_of']} rows"
     accuracy, seconds, steps = entry["accuracy"], entry["seconds_per_iteration"], entry["iterations"]
+    if "images_per_step" in entry:
+        tested = entry["test_inner_steps"]
+        inner, size = "—" if tested is None else f"— / {tested}", f"{entry['images_per_step']} images"
+    else:
+        portions = "" if entry["portions_of"] is None else f" passes of {entry['portions_of']} rows"
+        inner, size = f"{entry['inner_steps']} / {entry['test_inner_steps']}{portions}", str(entry["tasks_per_step"])
     return [
         entry["method"],
-        f"{entry['inner_steps']} / {entry['test_inner_steps']}{portions}",
-        str(entry["tasks_per_step"]),
+        inner,
+        size,
         "—" if steps is None else f"{steps:,}",
         f"{100 * accuracy['mean']:.1f} ± {100 * accuracy['ci95']:.1f}",
         published,

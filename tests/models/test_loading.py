@@ -109,6 +109,17 @@ def test_a_head_of_another_size_is_replaced(bert_folder, records):
     assert records == []
 
 
+def test_the_head_of_a_network_without_a_body_module_is_replaced_too(tmp_path, records):
+    trained = load_model("hfmeta-conv4", "image-classification", num_labels=12, seed=3)
+    trained.save_pretrained(tmp_path)
+    model = load_model(str(tmp_path), "image-classification", num_labels=5)
+    assert model.classifier.weight.shape == (5, 64)
+    assert same(model.blocks, trained.blocks)
+    assert records == []
+    with pytest.raises(HfmetaError, match=r"have another shape than the configuration asks for: blocks\."):
+        load_model(str(tmp_path), "image-classification", config_overrides={"num_filters": 32})
+
+
 def test_weights_missing_below_the_head_are_reported(tmp_path, records):
     BertModel(tiny_bert().config, add_pooling_layer=False).save_pretrained(tmp_path)
     load_model(str(tmp_path), "sequence-classification")

@@ -10,6 +10,7 @@ import torch
 from huggingface_hub import ModelCard
 
 from hfmeta import MetaLearner
+from hfmeta.publishing.contents import contents_of
 from hfmeta.publishing.results import TESTED, keep_results, own_results
 from hfmeta.recipe import run_recipe
 from hub.server import OWNER
@@ -82,6 +83,19 @@ def test_a_learner_that_was_changed_has_no_results(out, tmp_path, caplog):
     assert "results.json is left out: it is of another learner, or of this one before further training" in caplog.text
     again.save_pretrained(tmp_path / "new")
     assert not (tmp_path / "new" / "results.json").exists()
+
+
+def test_results_from_before_further_training_stay_out_of_a_push(out, caplog):
+    assert {"results.json", "per_task.json", "adaptation_curve.png"} <= set(contents_of(out).files)
+    learner = MetaLearner.from_pretrained(out)
+    with torch.no_grad():
+        next(learner.model.parameters()).add_(1)
+    learner.save_pretrained(out)
+    left = contents_of(out)
+    assert not {"results.json", "per_task.json", "adaptation_curve.png", "learning_curve.png"} & set(left.files)
+    assert left.replaces("results.json"), "nor does an earlier push leave them on the hub"
+    assert "results.json is of this learner before further training, or of another" in caplog.text
+    assert (out / "results.json").is_file()
 
 
 def test_results_of_a_run_before_they_named_their_learner_are_taken(out):

@@ -49,6 +49,18 @@ def test_the_table(runs, tmp_path):
     assert "| HSML, no tree, 10-shot |" in text
 
 
+def test_what_a_part_is_worth_is_told_task_by_task(runs, tmp_path):
+    script("function_families/table.py").main([str(runs), str(tmp_path), "--no-plots"])
+    own, whole = (
+        np.array(json.loads((runs / f"{name}_10shot_seed1" / "per_task.json").read_text())["scores"]["loss"])[:, 5]
+        for name in ("hsml_no_tree", "hsml")
+    )
+    told = json.loads((tmp_path / "table.json").read_text())
+    assert told["hsml_no_tree_10shot"]["minus_hsml"]["step5"]["mean"] == pytest.approx((own - whole).mean())
+    assert "minus_hsml" not in told["hsml_10shot"]
+    assert "| minus HSML, same seed and tasks |" in (tmp_path / "table.md").read_text()
+
+
 def test_the_families_are_those_of_the_test_tasks(runs, tmp_path):
     table = script("function_families/table.py")
     losses = np.array(json.loads((runs / "maml_10shot_seed1" / "per_task.json").read_text())["scores"]["loss"])

@@ -47,6 +47,23 @@ def test_rows_with_and_without_a_run(tmp_path):
     assert "| MAML | 1 / 1 | 16 | 4,000 | 90.0 ± 1.0 | 95.8 ± 0.3 | 0.25 |" in text
 
 
+def test_rows_without_meta_learning_stand_below(tmp_path):
+    scored = {"mean": 0.9, "ci95": 0.01, "tasks": 600, "options": {}}
+    baselines = {"frozen_ncm": scored, "frozen_logreg": scored, "fine_tuning": scored | {"options": {"steps": 50}}}
+    training = {"images_per_step": 128, "steps": 4000, "seconds": 800, "seed": 1}
+    ordinary = {"baselines": baselines, "training": training, "device": "cpu", "episodes": {"sha256": "a"}}
+    (tmp_path / "ordinary_training_5way_1shot.json").write_text(json.dumps(ordinary))
+    (tmp_path / "maml_5way_1shot_seed1.json").write_text(json.dumps(results(0.99)))
+    script("omniglot/table.py").main(tmp_path, None)
+    text = (tmp_path / "table.md").read_text()
+    assert "| ordinary training, nearest class mean | — | 128 images | 4,000 | 90.0 ± 1.0 | — | 0.20 |" in text
+    assert "| ordinary training, fine-tuning | — / 50 | 128 images | 4,000 | 90.0 ± 1.0 | — | 0.20 |" in text
+    ordinary["episodes"]["sha256"] = "b"
+    (tmp_path / "ordinary_training_5way_1shot.json").write_text(json.dumps(ordinary))
+    with pytest.raises(HfmetaError, match="were not tested on the same episodes"):
+        script("omniglot/table.py").main(tmp_path, None)
+
+
 def test_other_episodes_are_refused(tmp_path):
     (tmp_path / "maml_5way_1shot_seed1.json").write_text(json.dumps(results(0.99)))
     (tmp_path / "anil_5way_1shot_seed1.json").write_text(json.dumps(results(0.9, sha="b")))
