@@ -42,6 +42,9 @@ Json = Annotated[
 ]
 Checkpoint = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="Folder or hub id of a saved learner.")]
 
+Revision = Annotated[str | None, typer.Option(metavar="NAME", help="Branch, tag or commit on the hub.")]
+Subfolder = Annotated[str | None, typer.Option(metavar="PATH", help="Where in the repository the learner is.")]
+
 
 def _say_version(wanted: bool) -> None:
     if wanted:
@@ -94,6 +97,8 @@ def evaluate(
     ensemble: Annotated[
         int | None, typer.Option(min=1, help="Test the N best checkpoints of a run together, by their mean logits.")
     ] = None,
+    revision: Revision = None,
+    subfolder: Subfolder = None,
     json: Json = None,
 ) -> None:
     """Test a saved learner on fixed tasks of its recipe; nothing is written unless --json is given."""
@@ -101,7 +106,16 @@ def evaluate(
         from hfmeta.recipe.evaluating import evaluate_checkpoint
 
         _hide_loading_bars()
-        _show(evaluate_checkpoint(checkpoint, overrides or [], episodes=episodes, seed=seed, ensemble=ensemble), json)
+        results = evaluate_checkpoint(
+            checkpoint,
+            overrides or [],
+            episodes=episodes,
+            seed=seed,
+            ensemble=ensemble,
+            revision=revision,
+            subfolder=subfolder,
+        )
+        _show(results, json)
 
 
 @app.command()
@@ -112,10 +126,8 @@ def adapt(
     ],
     output: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write; must be absent or empty.")],
     steps: Annotated[int | None, typer.Option(min=0, help="Inner steps; the learner's own number by default.")] = None,
-    revision: Annotated[str | None, typer.Option(metavar="NAME", help="Branch, tag or commit on the hub.")] = None,
-    subfolder: Annotated[
-        str | None, typer.Option(metavar="PATH", help="Where in the repository the learner is.")
-    ] = None,
+    revision: Revision = None,
+    subfolder: Subfolder = None,
 ) -> None:
     """Adapt a saved learner to a file of examples and save a stock model (or PEFT adapter) that needs no hfmeta."""
     with _refusals():

@@ -104,6 +104,11 @@ def test_evaluate_repeats_and_writes_only_where_asked(trained, tmp_path):
     one, two = (json.loads((tmp_path / name).read_text(encoding="utf-8")) for name in ("one.json", "two.json"))
     assert one["metrics"] == two["metrics"]
     assert one["command"] == f"hfmeta evaluate {room / 'out'} --episodes 3 --seed 1"
+    words = ("evaluate", room, "--subfolder", "out", "--episodes", 3, "--seed", 1, "--json", tmp_path / "three.json")
+    assert run(*words).exit_code == 0
+    three = json.loads((tmp_path / "three.json").read_text(encoding="utf-8"))
+    assert three["metrics"] == one["metrics"]
+    assert three["command"] == f"hfmeta evaluate {room} --episodes 3 --seed 1 --subfolder out"
     assert sorted(room.rglob("*")) == before
 
 

@@ -292,7 +292,7 @@ def _from_checkpoint(
 
 
 def _may_start_anew(key: str, model: PreTrainedModel, task: str) -> bool:
-    """Whether a tensor is of a classifier's head: outside of its body, or in the head itself where the body is no module of its own."""
+    """Whether a tensor is of a classifier's head: all outside of its body or, where the body is no module, the last linear layer."""
     if task not in CLASSIFICATION:
         return False
     if hasattr(model, model.base_model_prefix):

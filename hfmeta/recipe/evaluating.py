@@ -56,6 +56,8 @@ def evaluate_checkpoint(
     episodes: int | None = None,
     seed: int | None = None,
     ensemble: int | None = None,
+    revision: str | None = None,
+    subfolder: str | None = None,
 ) -> dict[str, Any]:
     """Test a saved learner on fixed episodes of its recipe's test tasks.
 
@@ -65,6 +67,8 @@ def evaluate_checkpoint(
         episodes: number of test tasks, in place of the recipe's.
         seed: seed of the test episodes, in place of the recipe's.
         ensemble: test so many of the run's checkpoints together, the best ones on its validation tasks, by their mean logits.
+        revision: branch, tag or commit on the hub.
+        subfolder: where in the repository, or in the folder, the learner is.
 
     Returns:
         results as of a run, without what belongs to training, and the scores of each task under `per_task`.
@@ -72,13 +76,15 @@ def evaluate_checkpoint(
     Raises:
         HfmetaError: no learner there, a learner saved without a recipe, or overrides that do not fit.
     """
-    learner = MetaLearner.from_pretrained(name)
-    members = [] if ensemble is None else best_checkpoints(Path(name), ensemble)
+    learner = MetaLearner.from_pretrained(name, revision=revision, subfolder=subfolder)
+    members = [] if ensemble is None else best_checkpoints(Path(name, subfolder or ""), ensemble)
     options = {"--episodes": ("data.test_tasks", episodes), "--seed": ("data.seed", seed)}
     given = {option: pair for option, pair in options.items() if pair[1] is not None}
     changes = [*overrides, *(f"{key}={value}" for key, value in given.values())]
     words = [word for option, (_, value) in given.items() for word in (option, str(value))]
     words += ["--ensemble", str(ensemble)] if members else []
+    place = {"--revision": revision, "--subfolder": subfolder}
+    words += [word for option, value in place.items() if value is not None for word in (option, value)]
     command = shlex.join(["hfmeta", "evaluate", name, *words, *overrides])
     recipe = recipe_of_learner(learner, name, changes)
     learner.algorithm = recipe.algorithm

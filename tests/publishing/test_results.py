@@ -24,6 +24,9 @@ from hfmeta import MetaConfig, MetaTrainer
 from hfmeta.cli import app
 done = CliRunner().invoke(app, ["push", str(work / "out"), "tester/by-command"])
 assert done.exit_code == 0, done.output
+words = ["evaluate", "tester/by-command", "--revision", "main", "--json", str(work / "evaluated.json")]
+done = CliRunner().invoke(app, words)
+assert done.exit_code == 0, done.output
 learner = MetaLearner.from_pretrained(work / "out")
 learner.push_to_hub("tester/by-learner")
 MetaLearner.from_pretrained("tester/by-learner").push_to_hub("tester/again")
@@ -57,6 +60,9 @@ def card(folder) -> str:
 def test_results_are_in_the_card_by_every_path(run, hub, tested, out, tmp_path):
     run(EVERY_PATH, tmp_path)
     known = json.loads((tested / "out" / "results.json").read_text())
+    evaluated = json.loads((tmp_path / "evaluated.json").read_text())
+    assert evaluated["metrics"] == known["metrics"]
+    assert evaluated["command"] == "hfmeta evaluate tester/by-command --revision main"
     metrics = [(one.metric_type, one.metric_value) for one in ModelCard(card(tested / "out")).data.eval_results]
     for name in ("by-command", "by-learner", "by-trainer", "again"):
         files = hub.files(f"{OWNER}/{name}")
