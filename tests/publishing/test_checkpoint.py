@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
 from hfmeta import Algorithm, Maml, MetaLearner
@@ -18,6 +17,7 @@ from hfmeta.episodes import build_encoder
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.publishing import load_weights_into
 from hfmeta.publishing.contents import contents_of
+from publishing.strangers import refused_at
 from saving import LEARNERS, TEXT, answers, make_learner, same_adaptation, support_of
 from tiny import tiny_bert, tiny_tokenizer, with_lora
 
@@ -27,12 +27,6 @@ PUBLISHABLE = {".safetensors", ".json", ".md", ".txt", ".jinja"}
 def written(folder):
     """All files below a folder, as relative names."""
     return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
-
-
-def edited(folder, file="hfmeta_config.json", **changes):
-    """Change keys of a JSON file; a value of None removes the key."""
-    content = json.loads((folder / file).read_text()) | changes
-    (folder / file).write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
 
 
 @pytest.mark.parametrize("name", LEARNERS)
@@ -161,157 +155,19 @@ def test_a_base_from_a_package_is_never_written_as_a_path(with_info, tmp_path, m
             shutil.rmtree(tmp_path / folder)
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """Folders of a plain learner with learned rates and of a LoRA learner, to be copied and damaged."""
-    root = tmp_path_factory.mktemp("saved")
-    for name in ("rates-per-step", "bert-lora"):
-        make_learner(name).save_pretrained(root / name)
-    return root
-
-
-@pytest.fixture
-def plain(saved, tmp_path):
-    return Path(shutil.copytree(saved / "rates-per-step", tmp_path / "plain"))
-
-
-@pytest.fixture
-def lora(saved, tmp_path):
-    return Path(shutil.copytree(saved / "bert-lora", tmp_path / "lora"))
-
-
-def refused(folder):
-    """The message with which a folder is refused: one paragraph."""
-    with pytest.raises(HfmetaError) as caught:
-        MetaLearner.from_pretrained(folder)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def test_an_algorithm_that_is_not_installed_names_its_package(plain):
-    options = json.loads((plain / "hfmeta_config.json").read_text())["algorithm"]["options"]
-    edited(plain, algorithm={"name": "fancy", "package": "hfmeta-fancy", "version": "1", "options": options})
-    message = refused(plain)
-    assert "'fancy' is installed" in message
-    assert "pip install hfmeta-fancy" in message
-
-
-def test_a_newer_format_asks_for_an_upgrade(plain):
-    edited(plain, format=2)
-    assert "format 2 by a newer hfmeta; this version reads up to 1. Upgrade" in refused(plain)
-
-
-def test_an_unknown_option_warns_and_loads(plain, caplog):
-    algorithm = json.loads((plain / "hfmeta_config.json").read_text())["algorithm"]
-    algorithm["options"]["spice"] = 7
-    edited(plain, algorithm=algorithm)
-    learner = MetaLearner.from_pretrained(plain)
-    assert "unknown options of maml are ignored: spice" in caplog.text
-    assert not hasattr(learner.algorithm, "spice")
-
-
-def test_a_bad_option_is_the_algorithms_error(plain):
-    algorithm = json.loads((plain / "hfmeta_config.json").read_text())["algorithm"]
-    algorithm["options"]["order"] = 3
-    edited(plain, algorithm=algorithm)
-    assert "order must be one of 1, 2, not 3" in refused(plain)
-
-
-@pytest.mark.parametrize("text", ["{", "", "[1, 2]", '"x"', '{"format": 1}'])
-def test_a_damaged_hfmeta_config(plain, text):
-    (plain / "hfmeta_config.json").write_text(text)
-    assert "damaged" in refused(plain)
-
-
-@pytest.mark.parametrize(
-    "change", [{"format": "1"}, {"algorithm": "maml"}, {"algorithm": {"name": "maml"}}, {"base": 3}]
-)
-def test_a_hfmeta_config_with_values_of_the_wrong_kind(plain, change):
-    edited(plain, **change)
-    assert f"no usable {next(iter(change))}: it is damaged" in refused(plain)
-
-
-@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json", "hfmeta.safetensors"])
-@pytest.mark.parametrize("how", ["damaged", "cut", "absent"])
-def test_damaged_files_of_a_plain_learner(plain, file, how):
-    if how == "absent" and file == "tokenizer.json":
-        pytest.skip("a tokenizer may be made of other files")
-    _damage(plain / file, how)
-    assert str(plain) in refused(plain)
-
-
-@pytest.mark.parametrize("file", ["adapter_model.safetensors", "base_model/model.safetensors", "adapter_config.json"])
-@pytest.mark.parametrize("how", ["damaged", "cut"])
-def test_damaged_files_of_an_adapter(lora, file, how):
-    _damage(lora / file, how)
-    assert str(lora) in refused(lora)
-
-
-def test_an_absent_adapter(lora):
-    (lora / "adapter_model.safetensors").unlink()
-    assert "the adapter in" in refused(lora)
-
-
-def _damage(path, how):
-    if how == "absent":
-        path.unlink()
-    else:
-        path.write_bytes(b"{nonsense" if how == "damaged" else path.read_bytes()[: path.stat().st_size // 2])
-
-
-@pytest.mark.parametrize(
-    ("folder", "file", "words"),
-    [
-        ("plain", "model.safetensors", "are not those of its config.json"),
-        ("plain", "hfmeta.safetensors", "does not fit this learner"),
-        ("lora", "adapter_model.safetensors", "does not fit adapter_config.json"),
-        ("lora", "base_model/model.safetensors", "are not those of its config.json"),
-    ],
-)
-@pytest.mark.parametrize("how", ["missing", "unexpected"])
-def test_missing_and_extra_tensors(folder, file, words, how, request):
-    folder = request.getfixturevalue(folder)
-    tensors = load_file(folder / file)
-    if how == "missing":
-        name = sorted(tensors)[-1]
-        del tensors[name]
-    else:
-        name = "zz.strange"
-        tensors[name] = torch.zeros(1)
-    save_file(tensors, folder / file, metadata={"format": "pt"})
-    message = refused(folder)
-    assert words in message
-    assert how in message
-    assert name in message
-
-
-def test_tensors_of_another_shape(plain):
-    tensors = load_file(plain / "hfmeta.safetensors")
-    name = next(iter(tensors))
-    tensors[name] = torch.zeros(7, 7)
-    save_file(tensors, plain / "hfmeta.safetensors")
-    assert f"of another shape ['{name}']" in refused(plain)
-
-
-def test_pickled_weights_are_not_read(plain):
-    (plain / "model.safetensors").unlink()
-    torch.save(tiny_bert().state_dict(), plain / "pytorch_model.bin")
-    assert "cannot be opened" in refused(plain)
-
-
 def test_a_folder_that_is_no_learner(tmp_path):
     tiny_bert().save_pretrained(tmp_path)
-    assert "has no hfmeta_config.json, so it is not a saved learner" in refused(tmp_path)
+    assert "has no hfmeta_config.json, so it is not a saved learner" in refused_at(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["somebody/learner", "nowhere"])
 def test_a_name_that_cannot_be_reached(name):
-    assert f"{name!r} is neither a folder nor a repository that can be reached" in refused(name)
+    assert f"{name!r} is neither a folder nor a repository that can be reached" in refused_at(name)
 
 
 @pytest.mark.parametrize("name", ["no/such/folder", "./nowhere", "/nowhere", "~/nowhere"])
 def test_a_name_that_can_only_be_a_folder(name):
-    assert refused(name) == f"there is no folder {name!r}, and a hub id is owner/name."
+    assert refused_at(name) == f"there is no folder {name!r}, and a hub id is owner/name."
 
 
 @pytest.mark.parametrize("adapter", [False, True])
@@ -338,7 +194,7 @@ def test_a_base_that_is_gone(tmp_path):
     base = AutoModelForSequenceClassification.from_pretrained(tmp_path / "base")
     MetaLearner(with_lora(base), Maml(inner_lr=0.1)).save_pretrained(tmp_path / "learner")
     shutil.rmtree(tmp_path / "base")
-    assert f"the model folder {tmp_path / 'base'} does not exist" in refused(tmp_path / "learner")
+    assert f"the model folder {tmp_path / 'base'} does not exist" in refused_at(tmp_path / "learner")
 
 
 def test_a_save_that_fails_leaves_nothing(tmp_path, monkeypatch):
