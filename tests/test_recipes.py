@@ -15,7 +15,7 @@ from tiny_recipes import save_tiny_bert, save_tiny_t5, write_intents, write_omni
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
-COUNT = 77
+COUNT = 78
 NAMES = [str(path.relative_to(ROOT)) for path in RECIPES]
 
 
@@ -64,6 +64,7 @@ def substitutes(path: Path, room: Path, output: Path) -> list[str]:
             "data.query=1",
             "data.test_query=1",
         ]
+        words += [] if tree["model"]["name"].startswith("hfmeta-") else ["model.name=hfmeta-conv4"]
         words += ["data.train_k_shot=1"] if "train_k_shot" in tree["data"] else []
     elif tree["data"]["corpus"] in ("mini_imagenet", "fine_grained"):
         words += ["model.config.num_filters=2", f"data.root={room}", "data.query=1", "data.test_query=1"]

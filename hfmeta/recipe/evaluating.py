@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,26 +78,17 @@ def evaluate_checkpoint(
     """
     learner = MetaLearner.from_pretrained(name, revision=revision, subfolder=subfolder)
     members = [] if ensemble is None else best_checkpoints(Path(name, subfolder or ""), ensemble)
-    options = {"--episodes": ("data.test_tasks", episodes), "--seed": ("data.seed", seed)}
-    given = {option: pair for option, pair in options.items() if pair[1] is not None}
-    changes = [*overrides, *(f"{key}={value}" for key, value in given.values())]
-    words = [word for option, (_, value) in given.items() for word in (option, str(value))]
-    words += ["--ensemble", str(ensemble)] if members else []
-    place = {"--revision": revision, "--subfolder": subfolder}
-    words += [word for option, value in place.items() if value is not None for word in (option, value)]
-    command = shlex.join(["hfmeta", "evaluate", name, *words, *overrides])
+    keys = {"data.test_tasks": episodes, "data.seed": seed}
+    changes = [*overrides, *(f"{key}={value}" for key, value in keys.items() if value is not None)]
+    told = dict(episodes=episodes, seed=seed, ensemble=ensemble, revision=revision, subfolder=subfolder)
+    command = _command(name, told, overrides)
     recipe = recipe_of_learner(learner, name, changes)
     learner.algorithm = recipe.algorithm
     with tempfile.TemporaryDirectory() as scratch:
         args = training_arguments(recipe, output_dir=scratch, report_to="none")
         made = build_episodes(recipe.data, recipe.model.task, learner.processing_class, train_seed=args.seed)
         _check_split(learner, recipe, made.split_sha256, name)
-        rows = learner.config.num_labels if made.num_labels is not None else 0
-        if made.num_labels is not None and made.num_labels > rows:
-            raise HfmetaError(
-                f"data.n_way={made.num_labels} is more than the {rows} classes that the head of {name} was trained with; "
-                f"test with {rows} at most."
-            )
+        _check_classes(learner, made.num_labels, name)
         trainer = MetaTrainer(learner, args, eval_dataset=made.test)
         built = Build(recipe, args, made, lambda: build_model(recipe, made.num_labels, args.seed), learner)
         started = time.perf_counter()
@@ -115,6 +106,12 @@ def evaluate_checkpoint(
         "device": device_name(args.device),
         "per_task": per_task(results, scores, baselines),
     }
+
+
+def _command(name: str, options: Mapping[str, Any], overrides: Sequence[str]) -> str:
+    """The command line that makes the same test."""
+    words = [word for key, value in options.items() if value is not None for word in (f"--{key}", str(value))]
+    return shlex.join(["hfmeta", "evaluate", name, *words, *overrides])
 
 
 def recipe_of_learner(learner: MetaLearner, name: str, overrides: Sequence[str]) -> Recipe:
@@ -184,6 +181,15 @@ def _algorithm_name(learner: MetaLearner) -> str:
     origin = algorithm_origin(type(learner.algorithm))
     assert origin is not None, "a learner that was opened has a registered algorithm"
     return origin[0]
+
+
+def _check_classes(learner: MetaLearner, n_way: int | None, name: str) -> None:
+    """Refuse tasks of more classes than the head of the learner has."""
+    if n_way is not None and n_way > (rows := learner.config.num_labels):
+        raise HfmetaError(
+            f"data.n_way={n_way} is more than the {rows} classes that the head of {name} was trained with; "
+            f"test with {rows} at most."
+        )
 
 
 def _check_split(learner: MetaLearner, recipe: Recipe, sha256: str | None, name: str) -> None:
