@@ -84,7 +84,8 @@ def read_runs(source: Path, name: str) -> list[dict[str, Any]]:
             tasks = json.loads((path / "per_task.json").read_text(encoding="utf-8"))
             losses = np.array(tasks["scores"]["loss"], dtype=float)
             results["families"] = by_family(losses, results["episodes"]["seed"])
-            results["minus_hsml"] = minus_hsml(losses, results, source, name)
+            if (cost := minus_hsml(losses, results, source, name)) is not None:
+                results["minus_hsml"] = cost
         if results["seed"] in found:
             raise HfmetaError(f"{source} has two runs of {name} with seed {results['seed']}; keep one of them.")
         found[results["seed"]] = results
