@@ -61,34 +61,38 @@ def markdown(rows: Sequence[Mapping[str, Any]], paper: Mapping[str, Mapping[str,
     return "\n".join(lines) + "\n"
 
 
-def paired_markdown(rows: Sequence[Mapping[str, Any]], method: str, others: Sequence[str]) -> str:
-    """One method minus others, task by task: far narrower than two intervals of their own. Empty where either is missing.
+def paired_markdown(rows: Sequence[Mapping[str, Any]], others: Sequence[str]) -> str:
+    """Methods with structures of their own minus others, task by task, over the seeds that both have; empty where there are none.
+
+    Paired differences are far narrower than two intervals.
 
     Args:
         rows: what `make_row` gives, of one setting.
-        method: whose difference.
-        others: names of the methods it is compared with.
+        others: names of the methods that those with structures are compared with.
     """
     groups = _by_method(rows)
-    if method not in groups:
-        return ""
     lines = []
-    for other in others:
-        if other not in groups or other == method:
-            continue
-        cells = []
-        for metric in COMPARED:
-            a, b = _task_means(groups[other], metric), _task_means(groups[method], metric)
-            if a is None or b is None or len(a) != len(b):
-                cells.append("")
-                continue
-            found = paired_difference(a, b)
-            cells.append(f"{found.mean:+.4f} ± {found.ci95:.4f}")
-        lines.append(f"| {groups[method][0]['label']} minus {groups[other][0]['label']} | " + " | ".join(cells) + " |")
+    for own in (own for own in groups.values() if "overlap" in own[0]["metrics"]):
+        for other in (groups[name] for name in others if name in groups and groups[name] is not own):
+            common = sorted({row["seed"] for row in own} & {row["seed"] for row in other})
+            before, after = ([row for row in side if row["seed"] in common] for side in (other, own))
+            if common:
+                cells = [_paired(before, after, metric) for metric in COMPARED]
+                label = f"{own[0]['label']} minus {other[0]['label']}"
+                lines.append(f"| {label} | {', '.join(map(str, common))} | " + " | ".join(cells) + " |")
     if not lines:
         return ""
     heads = ("loss (nats a token)", "BLEU", "Dist-1 within a task", "C score (proxy)")
-    return "\n".join(["| | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads), *lines]) + "\n"
+    return "\n".join(["| | seeds | " + " | ".join(heads) + " |", "|---|---|" + "---:|" * len(heads), *lines]) + "\n"
+
+
+def _paired(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]], metric: str) -> str:
+    """Second minus first over tasks, each the mean of its seeds; empty where there is no value for each task, or other tasks."""
+    a, b = _task_means(first, metric), _task_means(second, metric)
+    if a is None or b is None or len(a) != len(b):
+        return ""
+    found = paired_difference(a, b)
+    return f"{found.mean:+.4f} ± {found.ci95:.4f}"
 
 
 def seeds_markdown(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -93,14 +93,21 @@ def make_row(
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def read_rows(plan: Plan, methods: Sequence[Method], seeds: Sequence[int], setting: str) -> list[dict[str, Any]]:
+def read_rows(plan: Plan, methods: Sequence[Method], setting: str, seeds: Sequence[int] = ()) -> list[dict[str, Any]]:
     """The rows that are there, in the order of the table.
 
     Args:
         plan: where they lie.
         methods: those wanted.
-        seeds: those wanted.
         setting: a key of SETTINGS.
+        seeds: those wanted; none: all that are there.
     """
-    paths = [row_path(plan, method, seed, setting) for method in methods for seed in seeds]
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
+    paths = [path for method in methods for path in _paths(plan, method, setting, seeds) if path.is_file()]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def _paths(plan: Plan, method: Method, setting: str, seeds: Sequence[int]) -> list[Path]:
+    if seeds:
+        return [row_path(plan, method, seed, setting) for seed in seeds]
+    found = row_path(plan, method, 0, setting).parent.glob(f"{method.name}_seed*.json")
+    return sorted(found, key=lambda path: int(path.stem.rsplit("seed", 1)[1]))

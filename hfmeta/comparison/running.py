@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hfmeta.comparison.layout import markdown, paired_markdown, seeds_markdown
-from hfmeta.comparison.methods import Method
+from hfmeta.comparison.methods import DIALOGUE_METHODS, Method
 from hfmeta.comparison.plan import Plan
 from hfmeta.comparison.rows import make_row, read_rows
 from hfmeta.comparison.scoring import Judges
@@ -19,7 +19,7 @@ from hfmeta.responses import Decoding
 logger = logging.getLogger(__name__)
 
 OTHERS = ("maml_seq2spg", "seq2spg_f", "seq2spg", "maml_seq2seq")
-"""What the last method of a table is compared with, task by task."""
+"""What the methods with structures of their own are compared with, task by task."""
 
 
 def make_table(
@@ -35,7 +35,7 @@ def make_table(
     command: str = "",
     say: Callable[[str], None] = print,
 ) -> Path:
-    """Make the rows that are missing, one after the other, and write the table after each.
+    """Make the rows that are missing, one after the other, and write the table after each: of all rows that were scored alike.
 
     Args:
         plan: what is trained and where things lie.
@@ -60,7 +60,8 @@ def make_table(
     for seed in seeds:
         for method in methods:
             row = make_row(plan, method, seed, setting, test_tasks=test_tasks, decoding=decoding, judges=judges)
-            rows = read_rows(plan, methods, seeds, setting)
+            known = [*DIALOGUE_METHODS, *(own for own in methods if own not in DIALOGUE_METHODS)]
+            rows = [other for other in read_rows(plan, known, setting) if _alike(other, row)]
             write_text(page, _page(rows, setting, (paper or {}).get(setting, {}), command))
             say(
                 f"{method.label}, seed {seed}: perplexity {row['metrics']['perplexity']['mean']:.2f}, "
@@ -83,7 +84,7 @@ def make_resemblance(plan: Plan, methods: Sequence[Method], seed: int, setting: 
         the JSON file, or None where no row has structures of at least three users with personas.
     """
     for method in reversed(methods):
-        rows = read_rows(plan, [method], [seed], setting)
+        rows = read_rows(plan, [method], setting, [seed])
         if not rows or "overlap" not in rows[0]:
             continue
         found = resemblances(plan, method, seed, rows[0])
@@ -96,14 +97,18 @@ def make_resemblance(plan: Plan, methods: Sequence[Method], seed: int, setting: 
     return None
 
 
+def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two rows were scored on the same episodes, with the same judges and decoding."""
+    return bool(one["options"] == other["options"] and one["episodes"]["sha256"] == other["episodes"]["sha256"])
+
+
 def _page(rows: Sequence[Mapping[str, Any]], setting: str, paper: Mapping[str, Any], command: str) -> str:
     parts = [f"# Setting: {setting}\n", markdown(rows, paper)]
     parts.append(
         "Ours ± half of the 95 % interval over test tasks (several seeds: over the tasks' means; for figures that no single task has, "
         "over seeds); published figures in brackets, on other data. Diff and Delta in 1e-10. Dist-n is of all replies together.\n"
     )
-    last = rows[-1]["method"]
-    if paired := paired_markdown(rows, last, OTHERS):
+    if paired := paired_markdown(rows, OTHERS):
         parts += ["## Task by task\n", paired]
     parts += ["## Every row\n", seeds_markdown(rows), _stated(rows)]
     if command:
