@@ -21,6 +21,7 @@ from hfmeta.reporting.files import write_json, write_text
 
 METHODS = {
     "maml": "MAML",
+    "maml_pretrained": "MAML from ordinary training, class means as head",
     "first_order_maml": "first-order MAML",
     "anil": "ANIL",
     "meta_sgd": "Meta-SGD",
