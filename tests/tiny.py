@@ -269,3 +269,21 @@ def random_batch(
     support = _rows(generator, task_type, (T, S), L, C, dtype, padded)
     query = _rows(generator, task_type, (T, Q), L, C, dtype, padded)
     return {"support": support, "query": query, "task": torch.arange(T)}
+
+
+def ragged_batch(tasks: int = 3, rows: int = 12, width: int = 20, seed: int = 7) -> dict[str, torch.Tensor]:
+    """One set of rows of 3 to `width` tokens, `[T, rows, width]`, some of them twice; all labels are 0."""
+    dice = torch.Generator().manual_seed(seed)
+    ids = torch.randint(1, 50, (tasks, rows, width), generator=dice)
+    lengths = torch.randint(3, width + 1, (tasks, rows, 1), generator=dice)
+    mask = (torch.arange(width) < lengths).long()
+    ids, labels = ids * mask, torch.zeros(tasks, rows, dtype=torch.int64)
+    ids[1, :4], mask[1, :4] = ids[0, :4], mask[0, :4]
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def seen_by(model: torch.nn.Module) -> list[torch.Size]:
+    """A list that grows by the shape of `input_ids` with every pass through the model."""
+    passes: list[torch.Size] = []
+    model.register_forward_pre_hook(lambda _, args, kwargs: passes.append(kwargs["input_ids"].shape), with_kwargs=True)
+    return passes

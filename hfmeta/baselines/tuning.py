@@ -125,12 +125,10 @@ class _Trial:
         """
         if self.kind != "classification":
             return loss_and_logits(self.module(**rows))[0].double()
-        passes: list[Any] = [None] if mixes_rows(self.module) else passes_of_like_length(rows)
-        found = [self._logits(rows if one is None else rows_trimmed(rows, one)) for one in passes]
-        labels = rows["labels"]
-        if passes[0] is not None:
-            labels = labels[torch.cat(passes)]
-        return task_accuracy(torch.cat(found)[None], labels[None])[0]
+        passes = None if mixes_rows(self.module) else passes_of_like_length(rows)
+        sets = [rows] if passes is None else [rows_trimmed(rows, one) for one in passes]
+        logits, labels = torch.cat([self._logits(one) for one in sets]), torch.cat([one["labels"] for one in sets])
+        return task_accuracy(logits[None], labels[None])[0]
 
     def _logits(self, rows: dict[str, Tensor]) -> Tensor:
         logits = loss_and_logits(self.module(**rows))[1]

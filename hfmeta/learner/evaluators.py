@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from hfmeta.inner.errors import HfmetaError
-from hfmeta.inner.evaluators import Batched, Head, Looped, Vectorised, unsupported
+from hfmeta.inner.evaluators import Batched, Head, LikeLength, Looped, Vectorised, unsupported
 from hfmeta.inner.loop import refuse_sharded
-from hfmeta.inner.types import Batch, Evaluator, stack_expanded
+from hfmeta.inner.types import Batch, Evaluator, Params, stack_expanded
 from hfmeta.learner.moving import KINDS, Moving
 from hfmeta.models import mixes_rows
 
@@ -89,7 +89,7 @@ def _decoder_inputs(model: Any) -> Callable[[dict[str, Tensor]], dict[str, Tenso
 
 
 def checked_evaluator(name: str, model: Any, moving: Moving, task_type: str | None, batch: Batch) -> Evaluator:
-    """An evaluator whose losses on the first tasks of a batch equal the loop's.
+    """An evaluator whose losses on the first tasks of a batch equal the loop's; texts to classify go in passes of like length.
 
     Args:
         batch: a support batch `[T, S, ...]`.
@@ -100,27 +100,38 @@ def checked_evaluator(name: str, model: Any, moving: Moving, task_type: str | No
     """
     refuse_sharded(moving.theta(model))
     evaluator = make_evaluator(name, model, moving, task_type)
-    if isinstance(evaluator, Looped):
+    classifies = KINDS.get(task_type or "") == "classification" and not isinstance(evaluator, Head)
+    sorts = classifies and "attention_mask" in batch and not mixes_rows(model)
+    loop = Looped(model, moving.others(model))
+    if isinstance(evaluator, Looped) and not sorts:
         logger.info("evaluator: looped.")
         return evaluator
     few = {key: value[:2, : getattr(evaluator, "most_rows", None)] for key, value in batch.items()}
     params = stack_expanded(moving.theta(model), next(iter(few.values())).shape[0])
-    loop = Looped(model, moving.others(model))
     with torch.no_grad():
         expected = loop.bind(few)(params).losses
-        try:
-            found = evaluator.bind(few)(params).losses
-            trouble = _difference(expected, found)
-        except (RuntimeError, ValueError, TypeError, KeyError) as error:
-            trouble = str(error).split("\n")[0]
-    if not trouble:
-        logger.info("evaluator: %s (%s).", evaluator.name, type(evaluator).__name__)
-        return evaluator
-    sentence = f"evaluator={evaluator.name!r} does not work with {type(model).__name__}: {trouble}"
-    if name != "auto":
-        raise HfmetaError(f'{sentence}. Use evaluator="looped", which works for any model.')
-    logger.warning("%s; falling back to the loop over tasks.", sentence)
-    return loop
+        trouble = "" if isinstance(evaluator, Looped) else _trouble(evaluator, few, params, expected)
+        if trouble and name != "auto":
+            raise HfmetaError(
+                f'{_sentence(evaluator, model)}: {trouble}. Use evaluator="looped", which works for any model.'
+            )
+        if trouble:
+            logger.warning("%s: %s; falling back to the loop over tasks.", _sentence(evaluator, model), trouble)
+            evaluator = loop
+        sorts = sorts and not _trouble(LikeLength(evaluator, rows=1), few, params, expected)
+    logger.info("evaluator: %s (%s%s).", evaluator.name, type(evaluator).__name__, ", rows by length" if sorts else "")
+    return LikeLength(evaluator) if sorts else evaluator
+
+
+def _sentence(evaluator: Evaluator, model: nn.Module) -> str:
+    return f"evaluator={evaluator.name!r} does not work with {type(model).__name__}"
+
+
+def _trouble(evaluator: Evaluator, few: Batch, params: Params, expected: Tensor) -> str:
+    try:
+        return _difference(expected, evaluator.bind(few)(params).losses)
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        return str(error).split("\n")[0]
 
 
 def _difference(expected: Tensor, found: Tensor) -> str:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hfmeta.inner.errors import HfmetaError
+from hfmeta.inner.evaluators.lengths import passes_of_like_length, rows_trimmed
 from hfmeta.inner.losses import task_losses
 from hfmeta.inner.types import Batch, Evaluation, Params
 
@@ -43,8 +44,11 @@ def head_features(model: nn.Module, head: nn.Module, batch: Batch) -> Tensor:
     inputs = {name: value.flatten(0, 1) for name, value in batch.items() if name != "labels"}
     distinct, where = _distinct(inputs)
     passes = passes_of_like_length(distinct)
-    found = [_features(model, head, distinct if rows is None else rows_trimmed(distinct, rows)) for rows in passes]
-    features = found[0] if passes[0] is None else torch.cat(found)[torch.argsort(torch.cat(passes))]
+    if passes is None:
+        features = _features(model, head, distinct)
+    else:
+        found = [_features(model, head, rows_trimmed(distinct, rows)) for rows in passes]
+        features = torch.cat(found)[torch.argsort(torch.cat(passes))]
     return (features if where is None else features[where]).unflatten(0, labels.shape[:2])
 
 
@@ -80,43 +84,6 @@ def _distinct(inputs: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor | No
         return inputs, None
     columns = rows.split(next(iter(inputs.values())).shape[1], 1)
     return {name: column.to(inputs[name].dtype) for name, column in zip(inputs, columns, strict=True)}, where
-
-
-ROWS_PER_PASS = 24
-"""Rows of like length that pass a text model together on a CPU: 120 questions of BANKING77 take 0.4 of the padded time."""
-
-
-def passes_of_like_length(inputs: dict[str, Tensor]) -> list[Any]:
-    """Row indices in passes of like length; `[None]`, all at once, without tokens, for few rows, and on a GPU.
-
-    Args:
-        inputs: `[rows, ...]` by argument name of the model.
-    """
-    mask = inputs.get("attention_mask")
-    if mask is None or mask.dim() != 2 or mask.shape[0] <= ROWS_PER_PASS or mask.device.type != "cpu":
-        return [None]
-    by_length = torch.argsort(_lengths(mask), stable=True)
-    return list(by_length.split(ROWS_PER_PASS))
-
-
-def _lengths(mask: Tensor) -> Tensor:
-    """Position after the last attended token of each row, `[rows]`."""
-    return (mask.ne(0) * torch.arange(1, mask.shape[1] + 1, device=mask.device)).amax(1)
-
-
-def rows_trimmed(inputs: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
-    """Some rows, without the columns that none of them attends to.
-
-    Args:
-        inputs: `[rows, ...]` by argument name of the model, `attention_mask` among them.
-        rows: indices of the wanted ones.
-    """
-    mask = inputs["attention_mask"]
-    longest = int(_lengths(mask[rows]).max().clamp_min(1))
-    return {
-        name: value[rows, :longest] if value.dim() == 2 and value.shape[1] == mask.shape[1] else value[rows]
-        for name, value in inputs.items()
-    }
 
 
 class Head:

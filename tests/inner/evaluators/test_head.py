@@ -9,7 +9,7 @@ from torch import nn
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.inner.evaluators import Head, Looped, head_features
 from hfmeta.inner.types import stack_expanded
-from tiny import random_batch, tiny_bert, tiny_gpt2, tiny_mlp, with_lora
+from tiny import ragged_batch, random_batch, seen_by, tiny_bert, tiny_gpt2, tiny_mlp, with_lora
 
 PEFT = "base_model.model.classifier.modules_to_save.default"
 MODELS = {
@@ -98,24 +98,6 @@ def test_a_head_that_is_not_called_exactly_once_is_refused(calls, shapes):
     model = Odd()
     with pytest.raises(HfmetaError, match=f"inputs of shape {shapes} for 10 rows"):
         head_features(model, model.head, random_batch("regression", T=2)["support"])
-
-
-def ragged_batch(tasks=3, rows=12, width=20):
-    """Token rows of 3 to `width` tokens, `[T, rows, width]`, some of them twice."""
-    dice = torch.Generator().manual_seed(7)
-    ids = torch.randint(1, 50, (tasks, rows, width), generator=dice)
-    lengths = torch.randint(3, width + 1, (tasks, rows, 1), generator=dice)
-    mask = (torch.arange(width) < lengths).long()
-    ids, labels = ids * mask, torch.zeros(tasks, rows, dtype=torch.int64)
-    ids[1, :4], mask[1, :4] = ids[0, :4], mask[0, :4]
-    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
-
-
-def seen_by(model):
-    """The number of rows and of tokens of every pass through a model."""
-    passes = []
-    model.register_forward_pre_hook(lambda _, args, kwargs: passes.append(kwargs["input_ids"].shape), with_kwargs=True)
-    return passes
 
 
 def test_rows_of_like_length_pass_together_and_the_gradient_is_that_of_one_padded_pass():
