@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 
 import torch
@@ -31,10 +32,10 @@ class MetaConfig(TrainingArguments):
     )
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work with an inner loop.
+        """Refuse what cannot work with an inner loop; processes that torchrun starts on a machine without a GPU join on the CPU.
 
         Raises:
-            HfmetaError: gradient checkpointing, or a fully sharded model.
+            HfmetaError: gradient checkpointing, a fully sharded model, or processes that did not join.
         """
         # Asked first: transformers calls it activation_checkpointing from 5.23 on and warns of the older name.
         older = self.gradient_checkpointing
@@ -44,7 +45,15 @@ class MetaConfig(TrainingArguments):
                 f"{name}=True gives a silently wrong gradient with an inner loop. Use the algorithm's "
                 'backward="recompute", which saves the same memory.'
             )
+        started = int(os.environ.get("WORLD_SIZE", "1"))
+        if started > 1 and not torch.accelerator.is_available():
+            self.use_cpu = True  # without it each process silently does the whole run by itself
         super().__post_init__()
+        if self.world_size != started:
+            raise HfmetaError(
+                f"{started} processes were started (WORLD_SIZE), but {self.world_size} work together: each would do the whole run and "
+                "write to the same files. On CPUs set use_cpu=True (training.use_cpu=true in a recipe)."
+            )
         if self.remove_unused_columns:
             raise HfmetaError(
                 "remove_unused_columns=True would drop support and query from every episode; leave it False."

@@ -298,7 +298,7 @@ def test_two_processes_write_one_run_equal_to_one_process(tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     launcher = ("-m", "torch.distributed.run", "--nproc_per_node", 2, "--master_port", port, "-m", "hfmeta")
-    done = python(*launcher, *words, cwd=tmp_path, ACCELERATE_USE_CPU="true")
+    done = python(*launcher, *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert run("train", path, f"training.output_dir={tmp_path / 'one'}", "training.use_cpu=true").exit_code == 0
     two, one = (json.loads((tmp_path / name / "results.json").read_text(encoding="utf-8")) for name in ("two", "one"))

@@ -31,3 +31,13 @@ def test_defaults_fit_episodes(tmp_path):
 def test_refusals(options, words, tmp_path):
     with pytest.raises(HfmetaError, match=words):
         MetaConfig(output_dir=str(tmp_path), **options)
+
+
+def test_processes_that_were_started_but_do_not_join_are_refused(tmp_path, monkeypatch):
+    """Each would do the whole run and write to the same files; CPUs are made to join, other devices may not know how."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    with pytest.raises(
+        HfmetaError, match=r"2 processes were started \(WORLD_SIZE\), but 1 work together.*training.use_cpu=true"
+    ):
+        MetaConfig(output_dir=str(tmp_path))
