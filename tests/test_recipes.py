@@ -15,7 +15,7 @@ from tiny_recipes import save_tiny_bert, save_tiny_t5, write_intents, write_omni
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
-COUNT = 78
+COUNT = 81
 NAMES = [str(path.relative_to(ROOT)) for path in RECIPES]
 
 
@@ -77,7 +77,7 @@ def substitutes(path: Path, room: Path, output: Path) -> list[str]:
 
 def persona_model(name: str, room: Path) -> list[str]:
     """A tiny model in the place of a transformer, of a network drawn at random, or of one that another recipe left behind."""
-    if not name.startswith(("hfmeta-", "out/")):
+    if not name.startswith(("hfmeta-", "out/")) or "/t5/" in name:
         return [f"model.name={room / 't5'}"]
     drawn = name if name.startswith("hfmeta-") else f"hfmeta-{'seq2spg' if 'seq2sp' in name else 'lstm-seq2seq'}"
     return [f"model.name={drawn}", "model.config.embedding_size=6", "model.config.hidden_size=6"]

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hfmeta.comparison.methods import DIALOGUE_METHODS, choose_methods
+from hfmeta.comparison.methods import DIALOGUE_METHODS, Method, choose_methods
 from hfmeta.comparison.plan import SETTINGS, Plan
 from hfmeta.comparison.running import make_resemblance, make_table
 from hfmeta.comparison.scoring import Judges
@@ -17,7 +17,13 @@ from hfmeta.metrics import load_classifier
 from hfmeta.responses import PAPER_DECODING, Decoding
 
 
-def run_table(script: str, recipes: Path, about: str | None, arguments: Sequence[str] | None = None) -> Path:
+def run_table(
+    script: str,
+    recipes: Path,
+    about: str | None,
+    arguments: Sequence[str] | None = None,
+    known: Sequence[Method] = DIALOGUE_METHODS,
+) -> Path:
     """Make a table as the command line asks.
 
     Args:
@@ -25,6 +31,7 @@ def run_table(script: str, recipes: Path, about: str | None, arguments: Sequence
         recipes: folder of its recipes and of `paper.json`, where no other is asked for.
         about: what `--help` says first.
         arguments: the words after the script's name; None: those of this process.
+        known: the table's methods, in order.
 
     Returns:
         the Markdown file.
@@ -33,8 +40,8 @@ def run_table(script: str, recipes: Path, about: str | None, arguments: Sequence
         HfmetaError: options that do not fit each other or what is in the output folder.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser(script, recipes, about).parse_args(words)
-    methods = choose_methods(options.methods)
+    options = _parser(script, recipes, about, known).parse_args(words)
+    methods = choose_methods(options.methods, known)
     plan = Plan(options.recipes, options.output, tuple(options.set), options.steps, options.from_scratch)
     judges = Judges(
         consistency=load_classifier(options.scorer) if options.scorer else None,
@@ -53,6 +60,7 @@ def run_table(script: str, recipes: Path, about: str | None, arguments: Sequence
         test_tasks=options.test_tasks,
         paper=json.loads(figures.read_text(encoding="utf-8")) if figures.is_file() else None,
         command=shlex.join(["python", script, *words]),
+        known=known,
     )
     overlap = make_resemblance(plan, methods, options.seeds[0], options.setting)
     print(page.read_text(encoding="utf-8"))
@@ -60,18 +68,21 @@ def run_table(script: str, recipes: Path, about: str | None, arguments: Sequence
     return page
 
 
-def _parser(script: str, recipes: Path, about: str | None) -> argparse.ArgumentParser:
+def _parser(script: str, recipes: Path, about: str | None, known: Sequence[Method]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"python {script}", description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = ", ".join(method.name for method in DIALOGUE_METHODS)
+    names = ", ".join(method.name for method in known)
     parser.add_argument("--methods", nargs="*", default=[], metavar="NAME", help=f"rows (default: all): {names}")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N", help="training seeds, a row for each")
     parser.add_argument(
         "--setting", default="main", choices=list(SETTINGS), help="which test users, and how much of each"
     )
     parser.add_argument(
-        "--output", type=Path, default=Path("out") / recipes.name / "table", help="folder for models, rows and table"
+        "--output",
+        type=Path,
+        default=Path("out") / recipes.name / Path(script).stem,
+        help="folder for models, rows and table",
     )
     parser.add_argument(
         "--recipes", type=Path, default=recipes, help="folder of the recipes, such as recipes/persona/paper_size"

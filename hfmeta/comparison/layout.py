@@ -61,19 +61,19 @@ def markdown(rows: Sequence[Mapping[str, Any]], paper: Mapping[str, Mapping[str,
     return "\n".join(lines) + "\n"
 
 
-def paired_markdown(rows: Sequence[Mapping[str, Any]], others: Sequence[str]) -> str:
-    """Methods with structures of their own minus others, task by task, over the seeds that both have; empty where there are none.
+def paired_markdown(rows: Sequence[Mapping[str, Any]], against: Mapping[str, Sequence[str]]) -> str:
+    """Methods minus others, task by task, over the seeds that both have; empty where there are none.
 
     Paired differences are far narrower than two intervals.
 
     Args:
         rows: what `make_row` gives, of one setting.
-        others: names of the methods that those with structures are compared with.
+        against: method -> names of the methods that it is compared with.
     """
     groups = _by_method(rows)
     lines = []
-    for own in (own for own in groups.values() if "overlap" in own[0]["metrics"]):
-        for other in (groups[name] for name in others if name in groups and groups[name] is not own):
+    for method, own in groups.items():
+        for other in (groups[name] for name in against.get(method, ()) if name in groups):
             common = sorted({row["seed"] for row in own} & {row["seed"] for row in other})
             before, after = ([row for row in side if row["seed"] in common] for side in (other, own))
             if common:

@@ -20,6 +20,7 @@ class Method:
         adapt: whether test tasks adapt; False: the trained model answers as it stands.
         overrides: of the recipe, for training and test.
         start: the recipe whose run it starts from: its last checkpoint; None: drawn weights.
+        against: names of the methods that it is compared with, task by task.
     """
 
     name: str
@@ -28,12 +29,15 @@ class Method:
     adapt: bool = True
     overrides: tuple[str, ...] = ()
     start: str | None = None
+    against: tuple[str, ...] = ()
 
     @property
     def run(self) -> str:
         """Name of the run that trains it."""
         return self.name if self.overrides else self.recipe
 
+
+_PLAIN = ("maml_seq2spg", "seq2spg_f", "seq2spg", "maml_seq2seq")
 
 DIALOGUE_METHODS: tuple[Method, ...] = (
     Method("seq2seq", "Seq2seq", "seq2seq", adapt=False),
@@ -44,14 +48,15 @@ DIALOGUE_METHODS: tuple[Method, ...] = (
     Method("seq2spg_f", "Seq2SPG-F", "seq2spg"),
     Method("maml_seq2seq", "MAML-Seq2seq", "maml_seq2seq", start="seq2seq"),
     Method("maml_seq2spg", "MAML-Seq2SPG", "maml_seq2spg", start="seq2spg"),
-    Method("cmaml_seq2sp_prime", "CMAML-Seq2SP'G", "cmaml_seq2sp_prime", start="seq2sp_prime"),
-    Method("cmaml_seq2spg", "CMAML-Seq2SPG", "cmaml_seq2spg", start="seq2spg"),
+    Method("cmaml_seq2sp_prime", "CMAML-Seq2SP'G", "cmaml_seq2sp_prime", start="seq2sp_prime", against=_PLAIN),
+    Method("cmaml_seq2spg", "CMAML-Seq2SPG", "cmaml_seq2spg", start="seq2spg", against=_PLAIN),
     Method(
         "cmaml_seq2spg_private",
         "CMAML-Seq2SPG, adapt=private",
         "cmaml_seq2spg",
         overrides=("algorithm.adapt=private",),
         start="seq2spg",
+        against=_PLAIN,
     ),
 )
 """The ten methods of Song et al. 2020, in the order of their table, and CMAML that adapts the private network alone."""

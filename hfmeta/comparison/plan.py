@@ -160,8 +160,10 @@ def sizes_of(plan: Plan, method: Method, seed: int) -> dict[str, Any]:
     model = dataclasses.asdict(recipe.model)
     if Path(model["name"]).is_relative_to(plan.output):
         model["name"] = str(Path(model["name"]).relative_to(plan.output))
+    adapter = {} if recipe.adapter is None else {"type": recipe.adapter.type, **recipe.adapter.options}
     return {
         "model": model,
+        "adapter": adapter,
         "algorithm": {"name": recipe.algorithm_name, **recipe.algorithm.to_dict()},
         "data": {key: value for key, value in recipe.tree["data"].items() if key != "root"},
         "training": training,

@@ -18,9 +18,6 @@ from hfmeta.responses import Decoding
 
 logger = logging.getLogger(__name__)
 
-OTHERS = ("maml_seq2spg", "seq2spg_f", "seq2spg", "maml_seq2seq")
-"""What the methods with structures of their own are compared with, task by task."""
-
 
 def make_table(
     plan: Plan,
@@ -33,6 +30,7 @@ def make_table(
     test_tasks: int | None = None,
     paper: Mapping[str, Mapping[str, Any]] | None = None,
     command: str = "",
+    known: Sequence[Method] = DIALOGUE_METHODS,
     say: Callable[[str], None] = print,
 ) -> Path:
     """Make the rows that are missing, one after the other, and write the table after each: of all rows that were scored alike.
@@ -47,6 +45,7 @@ def make_table(
         test_tasks: fixed test episodes, in place of the recipes'.
         paper: setting -> method -> metric -> published figure.
         command: the command line, written into the table.
+        known: all methods of the table, in order: rows that lie there stay, whether they were asked for or not.
         say: told of each row that is done.
 
     Returns:
@@ -60,9 +59,10 @@ def make_table(
     for seed in seeds:
         for method in methods:
             row = make_row(plan, method, seed, setting, test_tasks=test_tasks, decoding=decoding, judges=judges)
-            known = [*DIALOGUE_METHODS, *(own for own in methods if own not in DIALOGUE_METHODS)]
-            rows = [other for other in read_rows(plan, known, setting) if _alike(other, row)]
-            write_text(page, _page(rows, setting, (paper or {}).get(setting, {}), command))
+            every = [*known, *(own for own in methods if own not in known)]
+            rows = [other for other in read_rows(plan, every, setting) if _alike(other, row)]
+            against = {one.name: one.against for one in every}
+            write_text(page, _page(rows, setting, against, (paper or {}).get(setting, {}), command))
             say(
                 f"{method.label}, seed {seed}: perplexity {row['metrics']['perplexity']['mean']:.2f}, "
                 f"BLEU {row['metrics']['bleu']['mean']:.2f}; trained in {row['seconds']['train']:.0f} s, "
@@ -102,13 +102,20 @@ def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return bool(one["options"] == other["options"] and one["episodes"]["sha256"] == other["episodes"]["sha256"])
 
 
-def _page(rows: Sequence[Mapping[str, Any]], setting: str, paper: Mapping[str, Any], command: str) -> str:
+def _page(
+    rows: Sequence[Mapping[str, Any]],
+    setting: str,
+    against: Mapping[str, Sequence[str]],
+    paper: Mapping[str, Any],
+    command: str,
+) -> str:
     parts = [f"# Setting: {setting}\n", markdown(rows, paper)]
+    published = "; published figures in brackets, on other data" if any(row["method"] in paper for row in rows) else ""
     parts.append(
         "Ours ± half of the 95 % interval over test tasks (several seeds: over the tasks' means; for figures that no single task has, "
-        "over seeds); published figures in brackets, on other data. Diff and Delta in 1e-10. Dist-n is of all replies together.\n"
+        f"over seeds){published}. Diff and Delta in 1e-10. Dist-n is of all replies together.\n"
     )
-    if paired := paired_markdown(rows, OTHERS):
+    if paired := paired_markdown(rows, against):
         parts += ["## Task by task\n", paired]
     parts += ["## Every row\n", seeds_markdown(rows), _stated(rows)]
     if command:
@@ -119,11 +126,12 @@ def _page(rows: Sequence[Mapping[str, Any]], setting: str, paper: Mapping[str, A
 def _stated(rows: Sequence[Mapping[str, Any]]) -> str:
     """What a reader must know beside the figures: sizes, steps, judges, decoding, data."""
     first = rows[0]
+    model = first["sizes"]["model"]
     judges = first["options"]["judges"]
     lines = [
         f"- Test: {first['episodes']['count']} held-out dialogues of {len(first['tasks'])} tasks, {first['episodes']['replies']} "
         f"replies; episodes {', '.join(sorted({row['episodes']['sha256'][:12] for row in rows}))}.",
-        f"- Network: {first['sizes']['model']['config']}. Data: {first['sizes']['data']}.",
+        f"- Network: {model['config'] or model['name']}. Data: {first['sizes']['data']}.",
         f"- Decoding: {first['options']['decoding']}. Judges: {judges or 'none'}.",
     ]
     for row in {row["method"]: row for row in rows}.values():
@@ -131,9 +139,18 @@ def _stated(rows: Sequence[Mapping[str, Any]]) -> str:
         lines.append(
             f"- {row['label']}: {row['sizes']['parameters']:,} parameters; {training.get('max_steps')} outer steps of "
             f"{training.get('per_device_train_batch_size')} tasks at rate {training.get('learning_rate')}, starting from "
-            f"{row['sizes']['model']['name']}; inner rate {options['inner_lr']}, {options['inner_steps']} passes in training, "
-            f"{options['test_inner_steps']} in the test"
+            f"{row['sizes']['model']['name']}{_adapter(row)}; inner rate {options['inner_lr']}, {options['inner_steps']} passes in "
+            f"training, {options['test_inner_steps']} in the test"
             + (f" after {options['test_prune_steps']} before pruning" if "test_prune_steps" in options else "")
             + "."
         )
     return "\n".join(lines) + "\n"
+
+
+def _adapter(row: Mapping[str, Any]) -> str:
+    """The adapter of a row in words; empty where it has none."""
+    options = dict(row["sizes"].get("adapter") or {})  # rows of before have no such entry
+    if not options:
+        return ""
+    settings = ", ".join(f"{key} {value}" for key, value in options.items() if key != "type" and value is not None)
+    return f" with {options['type']} ({settings})"

@@ -45,7 +45,8 @@ class ModelSection:
         config: fields of the model's configuration that replace what it has.
         from_scratch: take the configuration only and draw all weights from `training.seed`.
         dtype: of the weights, such as float32; the checkpoint's own when None.
-        min_count: a reference network that reads text gets a vocabulary of the training texts' words; how often one must occur.
+        min_count: a reference network that reads text, and a folder without a tokenizer that starts from scratch, get a vocabulary
+            of the training texts' words; how often one must occur.
         max_words: how many words that vocabulary keeps at most, the most frequent ones; None: all.
         trainable: regular expression; tensors whose name it does not find are frozen (None: all stay as they are).
     """

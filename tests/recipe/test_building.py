@@ -7,7 +7,9 @@ import torch
 
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.recipe.building import build, build_model
+from hfmeta.recipe.data import load_tables
 from hfmeta.recipe.parsing import parse_recipe
+from tiny import tiny_t5, tiny_tokenizer
 from tiny_dialogues import write_synthetic
 from tiny_recipes import SINUSOID, save_tiny_bert, text_recipe, write_recipe, write_sentences
 
@@ -118,3 +120,27 @@ def test_a_table_of_speakers_has_a_row_for_each_training_task(tmp_path):
     assert built.new_model().config.num_speakers == built.learner.config.num_speakers
     given = build(parse_recipe(write_recipe(tmp_path, sections), ["model.config.num_speakers=40"]))
     assert given.learner.config.num_speakers == 40
+
+
+def test_a_configuration_without_a_tokenizer_gets_the_training_words(tmp_path):
+    write_synthetic(tmp_path / "synthetic_persona_chat", users=10, rounds=2)
+    empty = tmp_path / "empty"
+    config = tiny_t5().config
+    config.save_pretrained(empty)
+    sections = {
+        "model": {"name": str(empty), "task": "seq2seq-lm", "from_scratch": True},
+        "algorithm": {"name": "maml", "inner_steps": 1, "inner_lr": 0.1},
+        "data": {"corpus": "synthetic_persona_chat", "root": str(tmp_path), "valid_tasks": 0, "test_tasks": 2},
+        "training": {"output_dir": str(tmp_path / "out"), "max_steps": 1, "report_to": "none"},
+    }
+    recipe = parse_recipe(write_recipe(tmp_path, sections))
+    built = build(recipe)
+    words = set(built.learner.processing_class.get_vocab())
+    said = {part: set(" ".join(rows["reply"]).split()) for part, rows in load_tables(recipe.data, "seq2seq-lm").items()}
+    assert said["train"] <= words
+    assert not said["test"] <= words
+    assert built.learner.model.config.vocab_size == len(words) != config.vocab_size
+    with pytest.raises(HfmetaError, match="comes without a tokenizer"):
+        build(parse_recipe(write_recipe(tmp_path, sections), ["model.from_scratch=false"]))
+    tiny_tokenizer().save_pretrained(empty)
+    assert set(build(recipe).learner.processing_class.get_vocab()) != words, "a tokenizer that is there is used"
