@@ -23,12 +23,13 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "whole": ("data.max_support_rows=null",),
     "shot100": ("data.max_dialogues_per_user=11", "data.max_support_rows=100"),
     "shot110": ("data.max_dialogues_per_user=16", "data.max_support_rows=110"),
+    "validation": ("data.test_users=validation",),
     "similar": ("data.test_users=similar",),
     "dissimilar": ("data.test_users=dissimilar",),
 }
 """Setting -> overrides of the test alone: all settings use the same trained models. `whole` adapts to all rows of a user's other
-dialogues, however few `main` takes. The 100-shot and 110-shot users of the paper hold as many pairs; which users are similar is our
-rule (`hfmeta.corpora.select_users`), as the paper gives none."""
+dialogues, however few `main` takes; `validation` tests on the users on whom options are chosen. The 100-shot and 110-shot users of
+the paper hold as many pairs; which users are similar is our rule (`hfmeta.corpora.select_users`), as the paper gives none."""
 
 TRAINING_TESTS = 1
 """Test episodes of a training run itself: the table tests the runs on its own."""
@@ -141,6 +142,18 @@ class Plan:
                 f"{folder} has no checkpoint to start from: let its recipe save one (training.save_strategy=steps), or train it again."
             )
         return str(max(found)[1])
+
+
+def adaptation_of(plan: Plan, method: Method) -> dict[str, int]:
+    """How long test tasks prune and adapt: passes over their support rows.
+
+    Args:
+        plan: the comparison.
+        method: one of its methods, trained or not.
+    """
+    words = plan.words(dataclasses.replace(method, start=None), seed=0)  # how long does not depend on where it starts
+    options: Any = parse_recipe(plan.recipe_of(method), words).algorithm
+    return {"prune": getattr(options, "eval_prune_steps", 0), "adapt": options.eval_steps} if method.adapt else {}
 
 
 def sizes_of(plan: Plan, method: Method, seed: int) -> dict[str, Any]:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from hfmeta.comparison.methods import Method
-from hfmeta.comparison.plan import SETTINGS, Plan, sizes_of
+from hfmeta.comparison.plan import SETTINGS, Plan, adaptation_of, sizes_of
 from hfmeta.comparison.scoring import Judges, score_learner
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner import MetaLearner
 from hfmeta.recipe import parse_recipe
 from hfmeta.recipe.data import build_episodes
+from hfmeta.recipe.evaluating import take_test_options
 from hfmeta.recipe.results import versions
 from hfmeta.reporting.files import write_json, write_text
 from hfmeta.responses import PAPER_DECODING, Decoding
@@ -59,10 +60,11 @@ def make_row(
         "decoding": asdict(decoding),
         "judges": {name: judge.name for name, judge in vars(judges).items() if judge is not None},
     }
+    adaptation = adaptation_of(plan, method)
     path = row_path(plan, method, seed, setting)
     if path.is_file():
         before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if before.get("options") == options:
+        if before.get("options") == options and before.get("adaptation") == adaptation:
             return before
     folder = plan.train(method, seed)
     started = time.perf_counter()
@@ -71,6 +73,7 @@ def make_row(
         words.append(f"data.test_tasks={test_tasks}")
     recipe = parse_recipe(plan.recipe_of(method), words)
     learner = MetaLearner.from_pretrained(folder)
+    take_test_options(learner, recipe.algorithm)
     episodes = build_episodes(recipe.data, recipe.model.task, learner.processing_class, seed).test
     found, replies = score_learner(learner, episodes, adapt=method.adapt, decoding=decoding, judges=judges)
     trained = json.loads((folder / "results.json").read_text(encoding="utf-8"))
@@ -79,6 +82,7 @@ def make_row(
         "label": method.label,
         "seed": seed,
         "options": options,
+        "adaptation": adaptation,
         **found,
         "episodes": {"count": len(episodes), "sha256": episodes.sha256, "replies": len(replies)},
         "seconds": {"train": trained["seconds"]["train"], "test": round(time.perf_counter() - started, 1)},

@@ -35,6 +35,7 @@ class Trajectory:
 
     def __init__(self, learner: MetaLearner, support: Batch, task: Tensor | None):
         self.learner, self.task = learner, task
+        self.options: Any = learner.algorithm
         self.masks: Masks | None = None
         """What each task kept of the private network, once `values` has cut it out."""
         evaluator = learner.evaluator(support)
@@ -67,9 +68,9 @@ class Trajectory:
             yield self.start
             if not steps:
                 return
-            start, masks = self.carve(private.algorithm.eval_prune_steps)
+            start, masks = self.carve(self.options.eval_prune_steps)
         self.masks = masks
-        if private.algorithm.masks == "forward":
+        if self.options.masks == "forward":
             start = apply_masks(start, masks)
         path = self._passes(start, Masked(self.learner.rule, masks), steps, mode)
         if not self.learner.training:
@@ -89,7 +90,7 @@ class Trajectory:
         """
         private = self.learner.private
         assert private is not None
-        options, weights = private.algorithm, private.weights
+        options, weights = self.options, private.weights
         rule: Any = self.learner.rule
         losses_of = self._losses
         if options.prune_lr is not None:

@@ -68,7 +68,11 @@ def load_dialogues(data: DataSection, parts: list[str]) -> dict[str, Dataset]:
     if data.max_dialogues_per_user is not None:
         most = data.max_dialogues_per_user
         tables = {part: limit_dialogues(rows, most, data.split_seed) for part, rows in tables.items()}
-    if data.test_users != "all":
+    if data.test_users == "validation":
+        if "valid" not in tables:
+            raise EpisodeError("data.test_users=validation needs validation users: set data.valid_tasks to at least 1.")
+        tables["test"] = tables["valid"]
+    elif data.test_users != "all":
         tables["test"] = select_users(tables["test"], data.test_users, data.test_users_count)
     return tables
 

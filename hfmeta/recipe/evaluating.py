@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hfmeta.algorithms import algorithm_origin
+from hfmeta.algorithms import Algorithm, algorithm_origin
 from hfmeta.config import MetaConfig
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner import MetaLearner
@@ -26,7 +26,7 @@ from hfmeta.recipe.writing import per_task
 from hfmeta.trainer import MetaTrainer
 
 # What of an algorithm may differ in a test: nothing that its learned tensors depend on.
-FREE_OPTIONS = ("test_inner_steps", "tasks_per_pass", "evaluator")
+FREE_OPTIONS = ("test_inner_steps", "test_prune_steps", "tasks_per_pass", "evaluator")
 # Keys of `data` that leave the split of the tasks as it is.
 SIZES = {
     "n_way",
@@ -162,6 +162,18 @@ def with_steps(learner: MetaLearner, steps: int) -> None:
         HfmetaError: a number the algorithm refuses.
     """
     learner.algorithm = dataclasses.replace(learner.algorithm, test_inner_steps=steps)
+
+
+def take_test_options(learner: MetaLearner, algorithm: Algorithm) -> None:
+    """Let a learner be tested as these options say, whatever its own test options were in training.
+
+    Args:
+        learner: changed in place; options that its training depends on stay.
+        algorithm: options of the same algorithm.
+    """
+    known = {field.name for field in dataclasses.fields(learner.algorithm)}
+    taken = {name: getattr(algorithm, name) for name in FREE_OPTIONS if name in known}
+    learner.algorithm = dataclasses.replace(learner.algorithm, **taken)
 
 
 def _forbidden(word: str) -> str | None:

@@ -152,8 +152,8 @@ class DataSection:
             for synthetic_persona_chat.
         min_dialogues: users of persona_chat with fewer dialogues are left out.
         max_dialogues_per_user: dialogues kept of a user, drawn from `split_seed`.
-        test_users: which users of a persona corpus are tested: all, or those whose persona sentences have most (similar) or least
-            (dissimilar) words in common.
+        test_users: which users of a persona corpus are tested: all, those whose persona sentences have most (similar) or least
+            (dissimilar) words in common, or those of the validation part (validation), on whom options are chosen.
         test_users_count: how many these are.
         max_context_tokens: words kept of the turns before a reply, the last ones (`max_length` cuts at the tokenizer's side, which
             usually is the end of a text, and so the latest turns).
@@ -231,7 +231,7 @@ class DataSection:
     grouping: str | dict[str, str] = "shared"
     min_dialogues: int = 2
     max_dialogues_per_user: int | None = None
-    test_users: Literal["all", "similar", "dissimilar"] = "all"
+    test_users: Literal["all", "similar", "dissimilar", "validation"] = "all"
     test_users_count: int = 5
     max_context_tokens: int | None = None
     max_context_turns: int | None = None

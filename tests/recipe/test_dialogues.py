@@ -76,6 +76,11 @@ def test_persona_chat_options(chat, tokenizer):
         "valid": 3,
         "test": 2,
     }
+    chosen_on = section(chat, "persona_chat", test_users="validation")
+    assert set(load_tables(chosen_on, TASK)["test"]["persona"]) == {"valid:0", "valid:1", "valid:2"}
+    assert len(build_episodes(chosen_on, TASK, tokenizer, 0).test) == 12, "each of their dialogues held out once"
+    with pytest.raises(EpisodeError, match="needs validation users: set data.valid_tasks to at least 1"):
+        load_tables(section(chat, "persona_chat", test_users="validation", valid_tasks=0), TASK)
     swapped = section(chat, "persona_chat", parts={"train": "test", "test": "valid"}, valid_tasks=0)
     assert set(load_tables(swapped, TASK)["test"]["persona"]) == {"valid:0", "valid:1", "valid:2"}
 

@@ -6,13 +6,14 @@ import json
 import shutil
 
 import pytest
+import torch
 
-from hfmeta import Maml, MetaLearner
+from hfmeta import Cmaml, Maml, MetaLearner
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.recipe import evaluate_checkpoint, run_recipe
 from hfmeta.recipe.errors import RecipeError
-from hfmeta.recipe.evaluating import with_steps
-from tiny import tiny_mlp
+from hfmeta.recipe.evaluating import take_test_options, with_steps
+from tiny import random_batch, tiny_lstm, tiny_mlp
 from tiny_recipes import save_tiny_bert, text_recipe, write_recipe, write_sentences
 
 
@@ -108,6 +109,28 @@ def test_the_number_of_steps_is_checked():
     assert learner.algorithm == Maml(inner_steps=2, test_inner_steps=7)
     with pytest.raises(HfmetaError, match="test_inner_steps must be a whole number"):
         with_steps(learner, -1)
+
+
+def test_only_test_options_are_taken_over():
+    learner = MetaLearner(tiny_mlp(), Maml(inner_steps=2, inner_lr=0.3))
+    take_test_options(learner, Maml(inner_steps=1, inner_lr=0.1, test_inner_steps=9, tasks_per_pass=2))
+    assert learner.algorithm == Maml(inner_steps=2, inner_lr=0.3, test_inner_steps=9, tasks_per_pass=2)
+
+
+def test_passes_before_pruning_can_be_chosen():
+    """A learner that has pruned cuts new tasks out after as many passes as its options now say."""
+    learner = MetaLearner(tiny_lstm(), Cmaml(inner_lr=0.1, keep_ratio=0.5, prune_lr=0.1, test_prune_steps=1))
+    assert learner.private is not None
+    learner.private.ready = True
+    rows = random_batch("seq2seq-lm", 1, 4)["support"]
+    rows = {name: value[0] for name, value in rows.items()}
+    few = learner.adapt(rows)
+    take_test_options(learner, Cmaml(test_prune_steps=5))
+    many = learner.adapt(rows)
+    assert any(not torch.equal(a, b) for a, b in zip(few.parameters(), many.parameters(), strict=True))
+    take_test_options(learner, Cmaml(test_prune_steps=1))
+    again = learner.adapt(rows)
+    assert all(torch.equal(a, b) for a, b in zip(few.parameters(), again.parameters(), strict=True))
 
 
 def test_the_checkpoint_carries_its_recipe(text):

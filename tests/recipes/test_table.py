@@ -66,6 +66,8 @@ def test_a_table_from_training_to_markdown(persona, capsys):
     }
     assert cmaml["sizes"]["model"]["name"] == "models/seq2spg_seed0/checkpoint-2", "it starts where that run ended"
     assert "root" not in cmaml["sizes"]["data"]
+    assert (plain["adaptation"], tuned["adaptation"]["prune"]) == ({}, 0)
+    assert sum(cmaml["adaptation"].values()) == tuned["adaptation"]["adapt"], "all adapt for as long"
     replies = (output / "rows" / "main" / "cmaml_seq2spg_seed0.replies.jsonl").read_text().splitlines()
     assert len(replies) == cmaml["episodes"]["replies"]
     (found,) = output.glob("overlap_main_cmaml_seq2spg_seed0.json")
@@ -82,6 +84,37 @@ def test_a_table_from_training_to_markdown(persona, capsys):
     row = json.loads((output / "rows" / "shot100" / "seq2spg_seed0.json").read_text())
     assert "data.max_dialogues_per_user=11" in row["options"]["setting"]
     assert (output / "table_shot100.md").is_file()
+    # A row of another number of passes than the recipe's is made again.
+    path = output / "rows" / "shot100" / "seq2spg_seed0.json"
+    path.write_text(json.dumps({**row, "adaptation": {"prune": 0, "adapt": 1}}))
+    script("persona/table.py").main([*words, "--methods", "seq2spg", "--setting", "shot100"])
+    assert json.loads(path.read_text())["adaptation"] == {}
+    capsys.readouterr()
+
+
+def test_passes_are_compared_on_validation_users(persona, tmp_path, capsys):
+    output, words = persona
+    methods = ["--methods", "seq2spg_f", "cmaml_seq2spg"]
+    script("persona/table.py").main([*words, *methods])
+    scorer, chosen = words[words.index("--scorer") + 1], words[words.index("--set") + 1 :]
+    options = ["--scorer", scorer, *methods, "--passes", "0", "5", "--test-tasks", "3"]
+    page = script("persona/passes.py").main(
+        [str(output), str(tmp_path), *options, "--set", *chosen, "data.valid_tasks=2"]
+    )
+    assert "| CMAML-Seq2SPG | 5 |" in page.read_text(encoding="utf-8")
+    found = json.loads((tmp_path / "passes.json").read_text())["methods"]
+    (before, after), (own_before, own_after) = (found[name]["curve"] for name in ("seq2spg_f", "cmaml_seq2spg"))
+    assert (
+        before["diff"]["mean"]
+        == own_before["diff"]["mean"]
+        == 0
+        < min(after["diff"]["mean"], own_after["diff"]["mean"])
+    )
+    assert before["dialogues"] == 3
+    with pytest.raises(HfmetaError, match="4 passes end before CMAML-Seq2SPG adapts: it prunes after 4"):
+        script("persona/passes.py").main(
+            [str(output), str(tmp_path), *options, "--passes", "4", "--set", *chosen, "data.valid_tasks=2"]
+        )
     capsys.readouterr()
 
 
