@@ -37,17 +37,18 @@ class Method:
         return self.name if self.overrides else self.recipe
 
 
+# Structures of one's own against every method without; a start by MAML against what a user would do instead of it.
 _PLAIN = ("maml_seq2spg", "seq2spg_f", "seq2spg", "maml_seq2seq")
 
 DIALOGUE_METHODS: tuple[Method, ...] = (
     Method("seq2seq", "Seq2seq", "seq2seq", adapt=False),
     Method("speaker", "Speaker", "speaker", adapt=False),
     Method("seq2spg", "Seq2SPG", "seq2spg", adapt=False),
-    Method("seq2seq_f", "Seq2seq-F", "seq2seq"),
-    Method("speaker_f", "Speaker-F", "speaker"),
-    Method("seq2spg_f", "Seq2SPG-F", "seq2spg"),
-    Method("maml_seq2seq", "MAML-Seq2seq", "maml_seq2seq", start="seq2seq"),
-    Method("maml_seq2spg", "MAML-Seq2SPG", "maml_seq2spg", start="seq2spg"),
+    Method("seq2seq_f", "Seq2seq-F", "seq2seq", against=("seq2seq",)),
+    Method("speaker_f", "Speaker-F", "speaker", against=("speaker",)),
+    Method("seq2spg_f", "Seq2SPG-F", "seq2spg", against=("seq2spg",)),
+    Method("maml_seq2seq", "MAML-Seq2seq", "maml_seq2seq", start="seq2seq", against=("seq2seq_f", "seq2seq")),
+    Method("maml_seq2spg", "MAML-Seq2SPG", "maml_seq2spg", start="seq2spg", against=("seq2spg_f", "seq2spg")),
     Method("cmaml_seq2sp_prime", "CMAML-Seq2SP'G", "cmaml_seq2sp_prime", start="seq2sp_prime", against=_PLAIN),
     Method("cmaml_seq2spg", "CMAML-Seq2SPG", "cmaml_seq2spg", start="seq2spg", against=_PLAIN),
     Method(
