@@ -1,4 +1,4 @@
-"""Runs recipes/persona/lora_table.py on small files, from a T5 that is drawn to Markdown."""
+"""Runs recipes/persona/lora_table.py and choose_lora_rates.py on small files, from a T5 that is drawn to Markdown."""
 
 from __future__ import annotations
 
@@ -51,3 +51,31 @@ def test_the_table_has_all_rows_and_their_differences(made):
     assert rows["t5"]["metrics"]["diff"]["mean"] == rows["t5_lora"]["metrics"]["diff"]["mean"] == 0
     assert rows["t5_lora_f"]["metrics"]["delta"]["mean"] > 0
     assert rows["maml_t5_lora"]["sizes"]["model"]["name"] == "models/t5_seed0/checkpoint-2"
+
+
+def test_choices_are_tried_on_validation_personas_alone(made, monkeypatch, capsys):
+    output, words, _ = made
+    monkeypatch.chdir(ROOT)
+    monkeypatch.syspath_prepend(str(ROOT / "recipes" / "persona"))
+    tries = ["--try", "algorithm.inner_lr=0.1", "--try", "algorithm.inner_lr=1e-6", "algorithm.prune_lr=0.1"]
+    chosen = [
+        "--method",
+        "cmaml_t5_lora",
+        "--learner",
+        "maml_t5_lora",
+        "--passes",
+        "2",
+        "--test-tasks",
+        "4",
+        "--steps",
+        "2",
+        *tries,
+    ]
+    found = script("persona/choose_lora_rates.py").main([*words[:2], *chosen, *words[2:]])
+    assert found["learner"] == "maml_t5_lora"
+    assert [one["choice"] for one in found["tried"]] == [[tries[1]], tries[3:]]
+    assert all(one["episodes"]["count"] == 4 and len(one["loss"]) == 3 for one in found["tried"])
+    assert all(0 < one["overlap"] <= 1 for one in found["tried"])
+    assert found["best"]["loss"] == min(value for one in found["tried"] for value in one["loss"][1:])
+    assert json.loads((output / "choice_cmaml_t5_lora.json").read_text())["best"] == found["best"]
+    capsys.readouterr()
