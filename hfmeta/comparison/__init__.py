@@ -3,10 +3,11 @@
 from hfmeta.comparison.command import run_table
 from hfmeta.comparison.layout import markdown
 from hfmeta.comparison.methods import DIALOGUE_METHODS, Method, choose_methods
-from hfmeta.comparison.plan import SETTINGS, Plan
+from hfmeta.comparison.plan import Plan
 from hfmeta.comparison.rows import make_row, read_rows
 from hfmeta.comparison.running import make_resemblance, make_table
 from hfmeta.comparison.scoring import Judges, score_learner
+from hfmeta.comparison.settings import SETTINGS, Setting
 from hfmeta.comparison.similarity import Resemblance, resemblance
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Method",
     "Plan",
     "Resemblance",
+    "Setting",
     "choose_methods",
     "make_resemblance",
     "make_row",

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hfmeta.comparison.methods import DIALOGUE_METHODS, Method, choose_methods
-from hfmeta.comparison.plan import SETTINGS, Plan
+from hfmeta.comparison.plan import Plan
 from hfmeta.comparison.running import make_resemblance, make_table
 from hfmeta.comparison.scoring import Judges
+from hfmeta.comparison.settings import SETTINGS
 from hfmeta.metrics import load_classifier
 from hfmeta.responses import PAPER_DECODING, Decoding
 

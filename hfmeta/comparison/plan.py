@@ -12,24 +12,12 @@ from typing import Any
 from transformers.trainer_utils import get_last_checkpoint
 
 from hfmeta.comparison.methods import Method
+from hfmeta.comparison.settings import Setting
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.models import REFERENCE_MODELS
 from hfmeta.recipe import parse_recipe, run_recipe
 from hfmeta.recipe.parsing import read_yaml
 from hfmeta.reporting.files import write_json
-
-SETTINGS: dict[str, tuple[str, ...]] = {
-    "main": (),
-    "whole": ("data.max_support_rows=null",),
-    "shot100": ("data.max_dialogues_per_user=11", "data.max_support_rows=100"),
-    "shot110": ("data.max_dialogues_per_user=16", "data.max_support_rows=110"),
-    "validation": ("data.test_users=validation",),
-    "similar": ("data.test_users=similar",),
-    "dissimilar": ("data.test_users=dissimilar",),
-}
-"""Setting -> overrides of the test alone: all settings use the same trained models. `whole` adapts to all rows of a user's other
-dialogues, however few `main` takes; `validation` tests on the users on whom options are chosen. The 100-shot and 110-shot users of
-the paper hold as many pairs; which users are similar is our rule (`hfmeta.corpora.select_users`), as the paper gives none."""
 
 TRAINING_TESTS = 1
 """Test episodes of a training run itself: the table tests the runs on its own."""
@@ -144,16 +132,28 @@ class Plan:
         return str(max(found)[1])
 
 
-def adaptation_of(plan: Plan, method: Method) -> dict[str, int]:
-    """How long test tasks prune and adapt: passes over their support rows.
+def adaptation_of(plan: Plan, method: Method, setting: Setting) -> dict[str, int]:
+    """How long test tasks prune and adapt, in passes over their support rows; empty for a method that does neither.
 
     Args:
         plan: the comparison.
         method: one of its methods, trained or not.
+        setting: how many passes the test has in all, where it says so.
+
+    Raises:
+        HfmetaError: so few that none is left after pruning.
     """
+    if not method.adapt:
+        return {}
     words = plan.words(dataclasses.replace(method, start=None), seed=0)  # how long does not depend on where it starts
     options: Any = parse_recipe(plan.recipe_of(method), words).algorithm
-    return {"prune": getattr(options, "eval_prune_steps", 0), "adapt": options.eval_steps} if method.adapt else {}
+    prune = getattr(options, "eval_prune_steps", 0)
+    adapt = options.eval_steps if setting.passes is None else setting.passes - prune
+    if adapt < 1:
+        raise HfmetaError(
+            f"{setting.passes} passes end before {method.label} adapts: it prunes after {prune}. Ask for more."
+        )
+    return {"prune": prune, "adapt": adapt}
 
 
 def sizes_of(plan: Plan, method: Method, seed: int) -> dict[str, Any]:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from hfmeta.comparison.methods import Method
-from hfmeta.comparison.plan import SETTINGS, Plan, adaptation_of, sizes_of
+from hfmeta.comparison.plan import Plan, adaptation_of, sizes_of
 from hfmeta.comparison.scoring import Judges, score_learner
+from hfmeta.comparison.settings import SETTINGS
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner import MetaLearner
 from hfmeta.recipe import parse_recipe
 from hfmeta.recipe.data import build_episodes
-from hfmeta.recipe.evaluating import take_test_options
+from hfmeta.recipe.evaluating import take_test_options, with_steps
 from hfmeta.recipe.results import versions
 from hfmeta.reporting.files import write_json, write_text
 from hfmeta.responses import PAPER_DECODING, Decoding
@@ -55,12 +56,12 @@ def make_row(
         raise HfmetaError(f"unknown setting {setting!r}; known: {', '.join(SETTINGS)}.")
     judges = judges or Judges()
     options = {
-        "setting": list(SETTINGS[setting]),
+        "setting": list(SETTINGS[setting].overrides),
         "test_tasks": test_tasks,
         "decoding": asdict(decoding),
         "judges": {name: judge.name for name, judge in vars(judges).items() if judge is not None},
     }
-    adaptation = adaptation_of(plan, method)
+    adaptation = adaptation_of(plan, method, SETTINGS[setting])
     path = row_path(plan, method, seed, setting)
     if path.is_file():
         before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -68,12 +69,14 @@ def make_row(
             return before
     folder = plan.train(method, seed)
     started = time.perf_counter()
-    words = [*plan.words(method, seed), *SETTINGS[setting]]
+    words = [*plan.words(method, seed), *SETTINGS[setting].overrides]
     if test_tasks is not None:
         words.append(f"data.test_tasks={test_tasks}")
     recipe = parse_recipe(plan.recipe_of(method), words)
     learner = MetaLearner.from_pretrained(folder)
     take_test_options(learner, recipe.algorithm)
+    if adaptation:
+        with_steps(learner, adaptation["adapt"])
     episodes = build_episodes(recipe.data, recipe.model.task, learner.processing_class, seed).test
     found, replies = score_learner(learner, episodes, adapt=method.adapt, decoding=decoding, judges=judges)
     trained = json.loads((folder / "results.json").read_text(encoding="utf-8"))

@@ -136,12 +136,16 @@ def _stated(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     for row in {row["method"]: row for row in rows}.values():
         options, training = row["sizes"]["algorithm"], row["sizes"]["training"]
+        passes = row.get("adaptation") or {  # rows of before have no such entry
+            "prune": options.get("test_prune_steps", 0),
+            "adapt": options["test_inner_steps"],
+        }
         lines.append(
             f"- {row['label']}: {row['sizes']['parameters']:,} parameters; {training.get('max_steps')} outer steps of "
             f"{training.get('per_device_train_batch_size')} tasks at rate {training.get('learning_rate')}, starting from "
             f"{row['sizes']['model']['name']}{_adapter(row)}; inner rate {options['inner_lr']}, {options['inner_steps']} passes in "
-            f"training, {options['test_inner_steps']} in the test"
-            + (f" after {options['test_prune_steps']} before pruning" if "test_prune_steps" in options else "")
+            f"training, {passes['adapt']} in the test"
+            + (f" after {passes['prune']} before pruning" if passes["prune"] else "")
             + "."
         )
     return "\n".join(lines) + "\n"

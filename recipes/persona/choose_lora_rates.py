@@ -72,7 +72,11 @@ def try_choice(
         folder: the run whose learner adapts.
         choice: overrides of the recipe, of its `algorithm` section.
     """
-    words = [*plan.words(method, options.seed), *SETTINGS["validation"], f"data.test_tasks={options.test_tasks}"]
+    words = [
+        *plan.words(method, options.seed),
+        *SETTINGS["validation"].overrides,
+        f"data.test_tasks={options.test_tasks}",
+    ]
     words += [f"algorithm.test_inner_steps={options.passes}", *choice]
     recipe = parse_recipe(plan.recipe_of(method), words)
     trained = MetaLearner.from_pretrained(folder)

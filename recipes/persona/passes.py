@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hfmeta import MetaLearner
-from hfmeta.comparison import SETTINGS, Judges, Method, Plan, choose_methods, score_learner
+from hfmeta.comparison import SETTINGS, Judges, Method, Plan, Setting, choose_methods, score_learner
 from hfmeta.comparison.plan import adaptation_of
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.metrics import load_classifier
@@ -49,20 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> Path:
 def _curve(
     plan: Plan, method: Method, seed: int, passes: Sequence[int], test_tasks: int, judges: Judges
 ) -> list[dict[str, Any]]:
-    words = [*plan.words(method, seed), *SETTINGS["validation"], f"data.test_tasks={test_tasks}"]
+    words = [*plan.words(method, seed), *SETTINGS["validation"].overrides, f"data.test_tasks={test_tasks}"]
     recipe = parse_recipe(plan.recipe_of(method), words)
     learner = MetaLearner.from_pretrained(plan.folder(method.run, seed))
-    episodes = build_episodes(recipe.data, recipe.model.task, learner.processing_class, seed).test
     take_test_options(learner, recipe.algorithm)
-    before = adaptation_of(plan, method)["prune"]
-    if few := [count for count in passes if 0 < count <= before]:
-        raise HfmetaError(
-            f"{few[0]} passes end before {method.label} adapts: it prunes after {before}. Ask for more, or for 0."
-        )
+    episodes = build_episodes(recipe.data, recipe.model.task, learner.processing_class, seed).test
+    steps = {count: adaptation_of(plan, method, Setting(passes=count))["adapt"] for count in passes if count}
     curve = []
     for count in passes:
         if count:
-            with_steps(learner, count - before)
+            with_steps(learner, steps[count])
         scored, _ = score_learner(learner, episodes, adapt=count > 0, judges=judges)
         entry = {name: {key: scored["metrics"][name].get(key) for key in ("mean", "ci95")} for name in KEPT}
         print(f"{method.label}, {count} passes: " + ", ".join(f"{key} {entry[key]['mean']:.4f}" for key in COLUMNS))

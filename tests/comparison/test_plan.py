@@ -54,5 +54,5 @@ def test_a_plan_is_kept_and_held_to(tmp_path):
 
 
 def test_an_unknown_setting_is_named(tmp_path):
-    with pytest.raises(HfmetaError, match="unknown setting 'alike'; known: main, whole, shot100"):
+    with pytest.raises(HfmetaError, match="unknown setting 'alike'; known: main, long, whole"):
         make_row(plan_of(tmp_path), MAML, setting="alike")

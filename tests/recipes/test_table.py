@@ -84,6 +84,12 @@ def test_a_table_from_training_to_markdown(persona, capsys):
     row = json.loads((output / "rows" / "shot100" / "seq2spg_seed0.json").read_text())
     assert "data.max_dialogues_per_user=11" in row["options"]["setting"]
     assert (output / "table_shot100.md").is_file()
+    script("persona/table.py").main([*words, "--methods", "cmaml_seq2spg", "--setting", "long"])
+    longer = json.loads((output / "rows" / "long" / "cmaml_seq2spg_seed0.json").read_text())
+    assert longer["adaptation"] == {"prune": cmaml["adaptation"]["prune"], "adapt": 25 - cmaml["adaptation"]["prune"]}
+    assert longer["metrics"]["delta"]["mean"] != cmaml["metrics"]["delta"]["mean"]
+    assert "23 in the test after 2 before pruning" in (output / "table_long.md").read_text()
+
     # A row of another number of passes than the recipe's is made again.
     path = output / "rows" / "shot100" / "seq2spg_seed0.json"
     path.write_text(json.dumps({**row, "adaptation": {"prune": 0, "adapt": 1}}))
@@ -111,9 +117,9 @@ def test_passes_are_compared_on_validation_users(persona, tmp_path, capsys):
         < min(after["diff"]["mean"], own_after["diff"]["mean"])
     )
     assert before["dialogues"] == 3
-    with pytest.raises(HfmetaError, match="4 passes end before CMAML-Seq2SPG adapts: it prunes after 4"):
+    with pytest.raises(HfmetaError, match="2 passes end before CMAML-Seq2SPG adapts: it prunes after 2"):
         script("persona/passes.py").main(
-            [str(output), str(tmp_path), *options, "--passes", "4", "--set", *chosen, "data.valid_tasks=2"]
+            [str(output), str(tmp_path), *options, "--passes", "2", "--set", *chosen, "data.valid_tasks=2"]
         )
     capsys.readouterr()
 
