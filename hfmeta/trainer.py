@@ -22,6 +22,7 @@ from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerContro
 from hfmeta.algorithms import Algorithm, Cmaml, Hsml, LstmMetaLearner, Maml
 from hfmeta.config import MetaConfig
 from hfmeta.episodes import Encoder, EpisodeDataset, EpisodeSampler, collate_episodes
+from hfmeta.finite import FiniteSteps
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner import MetaLearner, check_clusters
 from hfmeta.learner.checks import check_ways
@@ -86,6 +87,7 @@ class MetaTrainer(Trainer):
             _settle(datasets, learner.task_type)
         if learner.processing_class is None and learner.encoder is not None:
             learner.processing_class = learner.encoder.processing_class
+        finite = FiniteSteps(learner)
         collate = next((d.collate for d in datasets if hasattr(d, "collate")), collate_episodes)
         super().__init__(
             model=learner,
@@ -95,10 +97,10 @@ class MetaTrainer(Trainer):
             processing_class=learner.processing_class,
             data_collator=data_collator or collate,
             compute_metrics=compute_metrics or task_metrics,
-            callbacks=[*(callbacks or []), _Progress(learner)],
+            callbacks=[*(callbacks or []), _Progress(learner), finite],
             **others,
         )
-        self.learner = learner
+        self.learner, self.finite = learner, finite
         self.gates = GateMeter(learner.rule)
         if learner.private is not None:
             self.add_callback(Phases(self))
@@ -171,8 +173,8 @@ class MetaTrainer(Trainer):
         }
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log what the Trainer logs, and with training losses the learned rates or gates and the number of skipped tasks."""
-        more = {**self.learner.summary(), **self.gates.read()} if "loss" in logs else {}
+        """Log what the Trainer logs, and with training losses the learned rates or gates and what was skipped."""
+        more = {**self.learner.summary(), **self.finite.summary(), **self.gates.read()} if "loss" in logs else {}
         super().log({**logs, **more}, start_time)
 
     # ---- files --------------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "config": {"inner"},
     "responses": {"inner", "episodes", "learner", "metrics"},
     "phases": {"inner", "adapters", "episodes", "learner"},
+    "finite": {"inner", "learner"},
     "trainer": {
         "inner",
         "models",
@@ -42,6 +43,7 @@ MAY_IMPORT = {
         "learner",
         "config",
         "phases",
+        "finite",
     },
     "baselines": {"inner", "models", "adapters", "algorithms", "episodes", "metrics", "learner"},
     "reinforcement": {"inner"},

@@ -83,7 +83,8 @@ class Algorithm:
         query_loss: `last`, or `every_step`: the weighted query losses after every inner step (MAML++), annealed to the last one.
         query_loss_until: share of the run after which only the last step's query loss counts.
         first_order_until: share of the run that uses first order before the exact gradient takes over (MAML++'s annealing).
-        on_nonfinite: `stop` at a task whose inner loss is not finite, or `skip` such tasks and count them.
+        on_nonfinite: `stop` at a task whose losses are not finite, and at an outer step whose gradient is not; or `skip` such tasks
+            and steps and count them.
     """
 
     inner_steps: int = 1

@@ -86,8 +86,8 @@ class MetaLearner(nn.Module):
             self.private = PrivateNetworks(algorithm, theta)
         self.progress = 0.0
         """Share of the outer run that is done, in [0, 1]; the trainer sets it, schedules read it."""
-        self.skipped = 0
-        """Tasks left out so far because a loss was not finite (`on_nonfinite="skip"`)."""
+        self.skipped, self.idle = 0, 0
+        """Tasks left out so far because a loss was not finite (`on_nonfinite="skip"`), and batches in a row that had none left."""
         self._evaluator: Evaluator | None = None
         self.train(False)
 
@@ -148,6 +148,7 @@ class MetaLearner(nn.Module):
             weights = step_weights(self.algorithm, self.progress)
         losses = [self._weighted(part, steps, weights, track) for part in self._passes(support, query, task)]
         kept = torch.cat(losses)
+        self.idle = 0 if kept.numel() else self.idle + 1
         if not kept.numel():
             # Every task was skipped: a loss of zero that still reaches every parameter keeps data parallelism in step.
             zero = sum(value.sum() * 0 for value in self.parameters() if value.requires_grad)

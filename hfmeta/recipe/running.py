@@ -91,6 +91,7 @@ def run_recipe(path: str | Path, overrides: Sequence[str] = (), *, resume: bool 
         "world_size": trainer.args.world_size,
         "device": device_name(trainer.args.device),
         "skipped_tasks": built.learner.skipped,
+        "skipped_steps": trainer.finite.skipped_steps,
     }
     if not trainer.is_fsdp_enabled:  # no process has all values, of which results are
         results = keep_results(built.learner, results)

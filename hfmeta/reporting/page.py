@@ -95,6 +95,8 @@ def remarks(runs: Runs) -> list[str]:
             said.append(f"{name}: {count:,} test tasks diverged and are left out.")
         if count := results.get("skipped_tasks"):
             said.append(f"{name}: {count:,} training tasks were skipped.")
+        if count := results.get("skipped_steps"):
+            said.append(f"{name}: {count:,} outer steps were left out, since their gradient was not finite.")
         if _diverged(results):
             said.append(f"{name}: its values are too large to be drawn beside others.")
     return said

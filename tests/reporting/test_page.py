@@ -89,11 +89,12 @@ def test_a_run_that_diverged_is_told_and_not_drawn(tmp_path):
     bad = results(math.nan, metric="mse")
     bad["metrics"]["mse"] = {"mean": 6e14, "ci95": 1e15, "tasks": 5, "nonfinite_tasks": 4}
     bad["adaptation_curve"] = {"mse": {"mean": [3.0, 6e14], "ci95": [0.1, 1e15]}}
-    bad["skipped_tasks"] = 2
+    bad["skipped_tasks"], bad["skipped_steps"] = 2, 7
     runs = {"good": results(0.3, metric="mse"), "bad": bad}
     assert remarks(runs)[1:] == [
         "bad: 4 test tasks diverged and are left out.",
         "bad: 2 training tasks were skipped.",
+        "bad: 7 outer steps were left out, since their gradient was not finite.",
         "bad: its values are too large to be drawn beside others.",
     ]
     assert len(write_report(runs, tmp_path)) == 3

@@ -25,6 +25,8 @@ def limits(runs: Sequence[Run]) -> list[str]:
         sentences.append(f"Tested with {tested} inner steps and trained with {options['inner_steps']}.")
     if skipped := sum(int(run.results.get("skipped_tasks") or 0) for run in runs):
         sentences.append(f"{skipped:,} training tasks were skipped, since their inner loss was not finite.")
+    if skipped := sum(int(run.results.get("skipped_steps") or 0) for run in runs):
+        sentences.append(f"{skipped:,} outer steps were left out, since their gradient was not finite.")
     return sentences
 
 

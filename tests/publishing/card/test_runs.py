@@ -43,7 +43,7 @@ def test_limits_are_those_of_the_results():
     good = limits(told_apart([results()]))
     assert good[0].startswith("Tested on BANKING77 (5-way 1-shot) alone")
     assert good[1:] == ["Trained with one seed: intervals are over test tasks and say nothing of other seeds."]
-    bad = results(0.8, skipped_tasks=3)
+    bad = results(0.8, skipped_tasks=3, skipped_steps=2)
     bad["metrics"]["accuracy_gain"] = {"mean": 0.001, "ci95": 0.01, "tasks": 100}
     bad["metrics"]["accuracy"]["nonfinite_tasks"] = 2
     bad["baselines"]["fine_tuning"] = {"mean": 0.7, "ci95": 0.1, "tasks": 10, "metric": "accuracy"}
@@ -56,6 +56,7 @@ def test_limits_are_those_of_the_results():
         "2 test tasks diverged and are left out of the mean.",
         "Tested with 10 inner steps and trained with 3.",
         "3 training tasks were skipped",
+        "2 outer steps were left out, since their gradient was not finite.",
     ):
         assert sentence in told
     several = " ".join(limits(told_apart([results(seed=1), {**bad, "seed": 2}])))
