@@ -136,19 +136,24 @@ def _stated(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     for row in {row["method"]: row for row in rows}.values():
         options, training = row["sizes"]["algorithm"], row["sizes"]["training"]
-        passes = row.get("adaptation") or {  # rows of before have no such entry
-            "prune": options.get("test_prune_steps", 0),
-            "adapt": options["test_inner_steps"],
-        }
         lines.append(
             f"- {row['label']}: {row['sizes']['parameters']:,} parameters; {training.get('max_steps')} outer steps of "
             f"{training.get('per_device_train_batch_size')} tasks at rate {training.get('learning_rate')}, starting from "
             f"{row['sizes']['model']['name']}{_adapter(row)}; inner rate {options['inner_lr']}, {options['inner_steps']} passes in "
-            f"training, {passes['adapt']} in the test"
-            + (f" after {passes['prune']} before pruning" if passes["prune"] else "")
-            + "."
+            f"training, {_passes(row)}."
         )
     return "\n".join(lines) + "\n"
+
+
+def _passes(row: Mapping[str, Any]) -> str:
+    """How long test tasks adapt, in words."""
+    options = row["sizes"]["algorithm"]
+    found = row.get("adaptation")
+    if found is None:  # a row of before, which says what its recipe said
+        found = {"prune": options.get("test_prune_steps", 0), "adapt": options["test_inner_steps"]}
+    if not found:
+        return "none in the test"
+    return f"{found['adapt']} in the test" + (f" after {found['prune']} before pruning" if found["prune"] else "")
 
 
 def _adapter(row: Mapping[str, Any]) -> str:

@@ -88,6 +88,7 @@ def test_a_table_from_training_to_markdown(persona, capsys):
     longer = json.loads((output / "rows" / "long" / "cmaml_seq2spg_seed0.json").read_text())
     assert longer["adaptation"] == {"prune": cmaml["adaptation"]["prune"], "adapt": 25 - cmaml["adaptation"]["prune"]}
     assert longer["metrics"]["delta"]["mean"] != cmaml["metrics"]["delta"]["mean"]
+    assert "0 passes in training, none in the test" in text, "a method that does not adapt"
     assert "23 in the test after 2 before pruning" in (output / "table_long.md").read_text()
 
     # A row of another number of passes than the recipe's is made again.
