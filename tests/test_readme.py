@@ -41,6 +41,31 @@ def test_every_file_the_readme_names_exists() -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def test_every_file_that_the_recipes_readme_names_exists() -> None:
+    """A result that is told of must be there: in the folder that the line names, or anywhere below the recipes."""
+    page = (ROOT / "recipes" / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w./]+\.(?:json|md|png|py|yml|yaml))`", page))
+    assert {"table_main.md", "whole_meta_training.json"} <= {Path(name).name for name in named}
+    named -= {"results.json", "per_task.json"}  # what any run writes
+    known = [path.as_posix() for path in (ROOT / "recipes").rglob("*")]
+    outside = {name for name in named if name.startswith("recipes/")}
+    assert [name for name in outside if not (ROOT / name).exists()] == []
+    assert [name for name in named - outside if not any(path.endswith(f"/{name}") for path in known)] == []
+
+
+def test_the_intent_figures_are_those_of_the_committed_table() -> None:
+    table = (ROOT / "recipes/intents/results/table.md").read_text(encoding="utf-8")
+    committed = dict(re.findall(r"^\| ([\w+,' -]+?) (\|.*±.*\|)$", table, re.MULTILINE))
+    section = README[README.index("| | BANKING77 1-shot") :]
+    told = {
+        label: re.search(rf"^\| (?:\*\*)?{re.escape(label)}(?:\*\*)? (\|.*\|)$", section, re.MULTILINE)
+        for label in committed
+    }
+    shown = {label: found[1] for label, found in told.items() if found is not None}
+    assert len(shown) >= 5
+    assert shown == {label: committed[label] for label in shown}
+
+
 def test_every_recipe_the_readme_trains_parses(monkeypatch: pytest.MonkeyPatch) -> None:
     trained = re.findall(r"hfmeta train (\S+\.yaml)", README)
     assert len(trained) >= 2
