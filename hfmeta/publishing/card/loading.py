@@ -58,7 +58,7 @@ def _base(content: Mapping[str, Any], auto: str) -> list[str]:
     if base.get("name") is None:
         return [f'base = {auto}.from_pretrained("{REPOSITORY}", subfolder="base_model")']
     if str(base["name"]).startswith("package:"):
-        return [f'base = {auto}.from_pretrained("<the model folder of {base["name"]}>"{options})']
+        return [f'base = {auto}.from_pretrained("<the folder of {base["name"]}>"{options})']
     if base.get("revision"):
         options += f', revision="{base["revision"]}"'
     return [f'base = {auto}.from_pretrained("{name or "<the base model>"}"{options})']
