@@ -6,9 +6,20 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from hfmeta.baselines import fine_tuning, frozen_features, no_adaptation
+from hfmeta.baselines import fine_tuning, frozen_features, no_adaptation, tuning
 from hfmeta.inner.errors import HfmetaError
-from tiny import random_batch, tiny_bert, tiny_conv4, tiny_gpt2, tiny_mlp, tiny_t5, tiny_vit, with_lora
+from tiny import (
+    ragged_batch,
+    random_batch,
+    seen_by,
+    tiny_bert,
+    tiny_conv4,
+    tiny_gpt2,
+    tiny_mlp,
+    tiny_t5,
+    tiny_vit,
+    with_lora,
+)
 
 
 def episodes_of(task, seed=0, **sizes):
@@ -141,6 +152,40 @@ def test_texts_of_unlike_length_are_scored_without_their_padding():
     assert seen == sorted(seen)
     assert len(seen) > 1
     assert seen[0] < length
+
+
+class Weighted(torch.nn.Module):
+    """A BERT whose loss weighs the classes, so that the loss of a set is no mean over its rows."""
+
+    def __init__(self):
+        super().__init__()
+        self.bert = tiny_bert(dtype=torch.float64)
+
+    def forward(self, labels, **inputs):
+        logits = self.bert(**inputs).logits
+        return F.cross_entropy(logits, labels, torch.arange(1, 1 + logits.shape[-1], dtype=logits.dtype)), logits
+
+
+@pytest.mark.parametrize(("model", "in_passes"), [(tiny_bert(dtype=torch.float64), True), (Weighted(), False)])
+def test_support_sets_go_in_passes_only_where_the_gradient_stays_the_same(model, in_passes, monkeypatch):
+    support = {name: value[0] for name, value in ragged_batch(tasks=2, rows=25).items()}
+    support["labels"] = torch.arange(25) % 3
+    stepped = []
+
+    class Watched(torch.optim.SGD):
+        def step(self):
+            stepped.extend(p.grad.clone() for group in self.param_groups for p in group["params"])
+
+    monkeypatch.setitem(tuning.OPTIMIZERS, "sgd", Watched)
+    seen = seen_by(model if in_passes else model.bert)
+    fine_tuning(model, [{"support": support, "query": support}], steps=1, lr=0.1, optimizer="sgd", reset_head=False)
+    whole = seen.count(support["input_ids"].shape)
+    assert whole == 1 if in_passes else whole > 1, "one pass of the whole set shows whether the passes add up to it"
+    tuning.loss_and_logits(model.eval()(**support))[0].backward()
+    expected = [p.grad for p in model.parameters()]
+    assert len(stepped) == len(expected)
+    for found, wanted in zip(stepped, expected, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-14)
 
 
 def test_a_classifier_without_logits_is_named():

@@ -18,15 +18,16 @@ ROWS_PER_PASS = 24
 """Rows of like length that pass a text model together on a CPU: 120 questions of BANKING77 take 0.4 of the padded time."""
 
 
-def passes_of_like_length(inputs: Mapping[str, Tensor]) -> list[Tensor] | None:
+def passes_of_like_length(inputs: Mapping[str, Tensor], most: int = ROWS_PER_PASS) -> list[Tensor] | None:
     """Row indices in passes of like length; None, one pass, for few rows, for inputs that are not all tokens, and on a GPU.
 
     Args:
         inputs: `[rows, L]` by argument name of the model; `labels` do not matter.
+        most: rows of a pass.
     """
-    if not _only_tokens(inputs, rank=2) or len(inputs["attention_mask"]) <= ROWS_PER_PASS:
+    if not _only_tokens(inputs, rank=2) or len(inputs["attention_mask"]) <= most:
         return None
-    return list(torch.argsort(_lengths(inputs["attention_mask"]), stable=True).split(ROWS_PER_PASS))
+    return list(torch.argsort(_lengths(inputs["attention_mask"]), stable=True).split(most))
 
 
 def rows_trimmed(inputs: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
