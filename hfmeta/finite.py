@@ -10,6 +10,7 @@ import logging
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from torch.nn.utils import get_total_norm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -17,6 +18,9 @@ from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner import MetaLearner
 
 logger = logging.getLogger(__name__)
+
+KEPT = "hfmeta.skipped"
+"""Where the trainer's state keeps the counts of a run that is gone on from."""
 
 IDLE_PASSES = 100
 """Passes in a row without a task whose losses are finite, after which a run that skips such tasks is ended."""
@@ -35,7 +39,14 @@ class FiniteSteps(TrainerCallback):
     def __init__(self, learner: MetaLearner):
         self.learner = learner
         self.skipped_steps = 0
-        """Outer steps left out so far."""
+        """Outer steps left out so far, the same in every process."""
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Go on counting where the checkpoint stopped."""
+        if state.global_step:
+            self.restore(state, args)
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -67,6 +78,27 @@ class FiniteSteps(TrainerCallback):
                 "rule_learning_rate, or with clipping (training.max_grad_norm, inner_clip)."
             )
 
+    def counts(self) -> dict[str, int]:
+        """`skipped_tasks` of all processes and `skipped_steps` so far; every process must ask."""
+        skips = self.learner.algorithm.on_nonfinite == "skip"  # otherwise there is nothing to gather
+        tasks = sum(gather_object([self.learner.skipped])) if skips else self.learner.skipped
+        return {"skipped_tasks": tasks, "skipped_steps": self.skipped_steps}
+
+    def keep(self, state: TrainerState) -> None:
+        """Put the counts into the state that a checkpoint holds; every process must take part."""
+        _states_of_callbacks(state)[KEPT] = self.counts()
+
+    def restore(self, state: TrainerState, args: TrainingArguments) -> None:
+        """Take the counts of a state; those of tasks are the main process's from here on, and add up to the same."""
+        if (kept := _states_of_callbacks(state).get(KEPT)) is not None:
+            self.learner.skipped = kept["skipped_tasks"] if args.process_index == 0 else 0
+            self.skipped_steps = kept["skipped_steps"]
+
     def summary(self) -> dict[str, float]:
-        """What is worth logging: the steps left out, where there are any."""
-        return {"skipped_steps": float(self.skipped_steps)} if self.skipped_steps else {}
+        """What is worth logging: tasks and steps left out, where there are any; every process must ask."""
+        return {name: float(count) for name, count in self.counts().items() if count}
+
+
+def _states_of_callbacks(state: TrainerState) -> dict[str, Any]:
+    found: Any = state.stateful_callbacks  # given as a list, kept as a dictionary
+    return found

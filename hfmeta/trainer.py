@@ -192,7 +192,8 @@ class MetaTrainer(Trainer):
                 self.push_to_hub(commit_message="Model save")
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """As the Trainer's, with checksums."""
+        """As the Trainer's, with checksums and with what was skipped so far."""
+        self.finite.keep(self.state)
         with sealing(self, Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"):
             super()._save_checkpoint(model, trial)
 

@@ -78,6 +78,25 @@ def test_such_a_step_is_left_out_and_counted(tmp_path):
     assert all(torch.isfinite(value).all() for value in watch.read())
 
 
+def half_broken(trainer):
+    """Every batch has one task that is skipped and one that is not."""
+    for batch in trainer.train_dataset[:1]:
+        batch["support"]["labels"][0] = math.nan
+    return trainer
+
+
+def test_a_run_that_is_gone_on_from_goes_on_counting(tmp_path):
+    options = {"save_strategy": "steps", "save_steps": 2, "at": 2}
+    whole, _ = run(tmp_path / "whole", Maml(inner_lr=0.1, on_nonfinite="skip"), **options)
+    half_broken(whole).train()
+    counts = {"skipped_tasks": STEPS, "skipped_steps": 1}
+    assert whole.finite.counts() == counts
+    resumed, _ = run(tmp_path / "whole", Maml(inner_lr=0.1, on_nonfinite="skip"), **options | {"at": None})
+    half_broken(resumed).train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-2"))
+    assert resumed.finite.counts() == counts
+    assert resumed.finite.summary() == {name: float(count) for name, count in counts.items()}
+
+
 def test_a_run_without_a_task_left_ends(tmp_path, monkeypatch):
     monkeypatch.setattr(hfmeta.finite, "IDLE_PASSES", 4)
     trainer, watch = run(tmp_path, Maml(on_nonfinite="skip"), factor=1.0, labels=math.nan)

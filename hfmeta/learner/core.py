@@ -246,13 +246,13 @@ class MetaLearner(nn.Module):
         return push_learner(self, repo_id, private, token)
 
     def summary(self) -> dict[str, float]:
-        """What is worth logging of the learner: learned inner rates, skipped tasks."""
+        """What is worth logging of the learner: learned inner rates, clusters of tasks, private structures."""
         described: dict[str, float] = getattr(self.init, "summary", dict)()
         for rule in self.rule.modules():
             described = {**getattr(rule, "summary", dict)(), **described}
         if self.private is not None:
             described = {**described, **self.private.summary()}
-        return {**described, **({"skipped_tasks": float(self.skipped)} if self.skipped else {})}
+        return described
 
     # ---- one pass: a chunk of the tasks -------------------------------------------------------------------------------
 

@@ -73,6 +73,7 @@ def run_recipe(path: str | Path, overrides: Sequence[str] = (), *, resume: bool 
         trained = time.perf_counter()
         trainer.save_model()
         trainer.save_state()
+    skipped = trainer.finite.counts()
     scores = trainer.task_scores(built.episodes.test)
     tested = time.perf_counter()
     if not trainer.is_world_process_zero():
@@ -90,8 +91,7 @@ def run_recipe(path: str | Path, overrides: Sequence[str] = (), *, resume: bool 
         },
         "world_size": trainer.args.world_size,
         "device": device_name(trainer.args.device),
-        "skipped_tasks": built.learner.skipped,
-        "skipped_steps": trainer.finite.skipped_steps,
+        **skipped,
     }
     if not trainer.is_fsdp_enabled:  # no process has all values, of which results are
         results = keep_results(built.learner, results)
@@ -234,6 +234,7 @@ def _take_finished(trainer: MetaTrainer, checkpoint: Path) -> bool:
     best = state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
     load_weights_into(trainer.learner, Path(best) if best and Path(best).is_dir() else checkpoint)
     trainer.state = state
+    trainer.finite.restore(state, trainer.args)
     return True
 
 

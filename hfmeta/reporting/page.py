@@ -92,11 +92,11 @@ def remarks(runs: Runs) -> list[str]:
         )
     for name, results in runs.items():
         if count := results["metrics"].get(results["primary_metric"], {}).get("nonfinite_tasks"):
-            said.append(f"{name}: {count:,} test tasks diverged and are left out.")
+            said.append(f"{name}: test tasks that diverged and are left out: {count:,}.")
         if count := results.get("skipped_tasks"):
-            said.append(f"{name}: {count:,} training tasks were skipped.")
+            said.append(f"{name}: training tasks skipped: {count:,}.")
         if count := results.get("skipped_steps"):
-            said.append(f"{name}: {count:,} outer steps were left out, since their gradient was not finite.")
+            said.append(f"{name}: outer steps left out, since their gradient was not finite: {count:,}.")
         if _diverged(results):
             said.append(f"{name}: its values are too large to be drawn beside others.")
     return said

@@ -1,4 +1,4 @@
-"""Two processes learn what one process learns from the same batches of tasks."""
+"""Two processes learn what one process learns from the same batches of tasks, and count together."""
 
 from __future__ import annotations
 

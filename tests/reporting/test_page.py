@@ -92,9 +92,9 @@ def test_a_run_that_diverged_is_told_and_not_drawn(tmp_path):
     bad["skipped_tasks"], bad["skipped_steps"] = 2, 7
     runs = {"good": results(0.3, metric="mse"), "bad": bad}
     assert remarks(runs)[1:] == [
-        "bad: 4 test tasks diverged and are left out.",
-        "bad: 2 training tasks were skipped.",
-        "bad: 7 outer steps were left out, since their gradient was not finite.",
+        "bad: test tasks that diverged and are left out: 4.",
+        "bad: training tasks skipped: 2.",
+        "bad: outer steps left out, since their gradient was not finite: 7.",
         "bad: its values are too large to be drawn beside others.",
     ]
     assert len(write_report(runs, tmp_path)) == 3

@@ -117,6 +117,7 @@ def _replace_output(
     own = {leaf: params[f"{owner}.{leaf}" if owner else leaf] for leaf in leaves}
 
     def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor:
+        """The layer's output with each task's own values, in place of its output with common ones."""
         rows: Tensor = inputs[0]
         if rows.shape[0] % tasks:
             raise HfmetaError(

@@ -24,9 +24,9 @@ def limits(runs: Sequence[Run]) -> list[str]:
     if tested is not None and tested != options.get("inner_steps"):
         sentences.append(f"Tested with {tested} inner steps and trained with {options['inner_steps']}.")
     if skipped := sum(int(run.results.get("skipped_tasks") or 0) for run in runs):
-        sentences.append(f"{skipped:,} training tasks were skipped, since their inner loss was not finite.")
+        sentences.append(f"Training tasks skipped, since their inner loss was not finite: {skipped:,}.")
     if skipped := sum(int(run.results.get("skipped_steps") or 0) for run in runs):
-        sentences.append(f"{skipped:,} outer steps were left out, since their gradient was not finite.")
+        sentences.append(f"Outer steps left out, since their gradient was not finite: {skipped:,}.")
     return sentences
 
 
@@ -89,7 +89,7 @@ def _diverged(runs: Sequence[Run]) -> list[str]:
     for run in runs:
         if count := run.metrics[run.primary].get("nonfinite_tasks"):
             which = f" ({run.label})" if run.label else ""
-            sentences.append(f"{count:,} test tasks diverged and are left out of the mean{which}.")
+            sentences.append(f"Test tasks that diverged and are left out of the mean{which}: {count:,}.")
     return sentences
 
 

@@ -53,10 +53,10 @@ def test_limits_are_those_of_the_results():
         "The inner steps bring no gain beyond the interval in this run.",
         "It is not better than frozen ncm beyond the interval in this run.",
         "The baseline fine tuning was run on the first 10 test tasks only.",
-        "2 test tasks diverged and are left out of the mean.",
+        "Test tasks that diverged and are left out of the mean: 2.",
         "Tested with 10 inner steps and trained with 3.",
-        "3 training tasks were skipped",
-        "2 outer steps were left out, since their gradient was not finite.",
+        "Training tasks skipped, since their inner loss was not finite: 3.",
+        "Outer steps left out, since their gradient was not finite: 2.",
     ):
         assert sentence in told
     several = " ".join(limits(told_apart([results(seed=1), {**bad, "seed": 2}])))
