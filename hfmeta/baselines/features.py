@@ -6,8 +6,7 @@ Here: one pass for every distinct row, whatever episodes it is in. Not here: wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from hfmeta.inner.evaluators.head import head_features
+from hfmeta.metrics.likelihood import evaluation_mode
 from hfmeta.models.heads import head_of, mixes_rows
 
 
@@ -45,25 +45,13 @@ def frozen_features(
     """
     _, head = head_of(model)
     sets = [episode[side] for episode in episodes for side in ("support", "query")]
-    with evaluating(model), torch.no_grad():
+    with evaluation_mode(model), torch.no_grad():
         if mixes_rows(model):
             vectors = [_features(model, head, one) for one in sets]
         else:
             vectors = _features_of_distinct_rows(model, head, sets, batch_rows)
     labels = [one["labels"].to(vector.device) for one, vector in zip(sets, vectors, strict=True)]
     return [EpisodeFeatures(vectors[i], labels[i], vectors[i + 1], labels[i + 1]) for i in range(0, len(sets), 2)]
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; every module gets its own mode back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def moved(rows: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hfmeta.baselines.features import device_of, evaluating, frozen_features, moved
+from hfmeta.baselines.features import device_of, frozen_features, moved
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.inner.evaluators import passes_of_like_length, rows_trimmed
 from hfmeta.inner.evaluators.looped import loss_and_logits
 from hfmeta.inner.losses import task_losses
+from hfmeta.metrics.likelihood import evaluation_mode
 from hfmeta.metrics.scores import task_accuracy
 from hfmeta.models.heads import head_of, mixes_rows
 
@@ -100,7 +101,7 @@ def no_adaptation(model: nn.Module, episodes: Iterable[Mapping[str, Any]]) -> Te
         [T], float64, as for `fine_tuning`.
     """
     device = device_of(model)
-    with evaluating(model), torch.no_grad():
+    with evaluation_mode(model), torch.no_grad():
         trials = (_Trial(model, {}, moved(episode["query"], device)) for episode in episodes)
         return torch.stack([trial.score(trial.query) for trial in trials]).cpu()
 

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from hfmeta.baselines import frozen_features
-from hfmeta.baselines.features import evaluating
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.inner.evaluators.head import captured_input
 from hfmeta.models import head_of, mixes_rows
@@ -114,19 +113,6 @@ def test_the_model_keeps_its_weights_and_every_modules_mode():
     assert model.classifier.training
     assert not model.bert.embeddings.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-
-
-def test_the_mode_comes_back_after_an_error():
-    model = tiny_mlp().train()
-
-    def fail():
-        with evaluating(model):
-            assert not model.head.training
-            raise RuntimeError("stop")
-
-    with pytest.raises(RuntimeError, match="stop"):
-        fail()
-    assert model.head.training
 
 
 def test_which_models_mix_rows():

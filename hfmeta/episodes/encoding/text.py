@@ -71,21 +71,8 @@ class SequenceClassificationEncoder(Encoder):
         return [str(name) for name in self.labels.classes(values, self.target_column)]
 
 
-class CausalLMEncoder(Encoder):
-    """Prompt and continuation in one row: `input_ids`, `attention_mask`, `labels` `[S, L]`; prompt labels are -100.
-
-    A space goes between prompt and target unless one of them brings white space; the row ends with the end-of-sequence token.
-    The prompt is the longest common beginning of the prompt's own tokens and the row's, so generation continues where training did.
-    A row above the limit loses the oldest tokens of its prompt first.
-
-    Args:
-        input_column: column of the prompt.
-        target_column: column of the continuation.
-        processing_class: a tokenizer.
-        max_length: tokens kept of a row; by default the tokenizer's own limit.
-    """
-
-    task_type: ClassVar[str] = "causal-lm"
+class _GenerationEncoder(Encoder):
+    """What encoders of two texts share, the second of which is to be generated."""
 
     def __init__(self, input_column: str, target_column: str, processing_class: Any, max_length: int | None = None):
         super().__init__(input_column, target_column)
@@ -105,6 +92,27 @@ class CausalLMEncoder(Encoder):
     def text_columns(self) -> list[str]:
         """The columns that must hold text."""
         return [self.input_column, self.target_column]
+
+    def assemble(self, items: Sequence[Item], label_ids: Sequence[int] | None = None) -> dict[str, Tensor]:
+        """Return the padded tensors of one set; padded labels are -100."""
+        return {**self.tokens.inputs(items), "labels": pad_right([item["labels"] for item in items], IGNORED)}
+
+
+class CausalLMEncoder(_GenerationEncoder):
+    """Prompt and continuation in one row: `input_ids`, `attention_mask`, `labels` `[S, L]`; prompt labels are -100.
+
+    A space goes between prompt and target unless one of them brings white space; the row ends with the end-of-sequence token.
+    The prompt is the longest common beginning of the prompt's own tokens and the row's, so generation continues where training did.
+    A row above the limit loses the oldest tokens of its prompt first.
+
+    Args:
+        input_column: column of the prompt.
+        target_column: column of the continuation.
+        processing_class: a tokenizer.
+        max_length: tokens kept of a row; by default the tokenizer's own limit.
+    """
+
+    task_type: ClassVar[str] = "causal-lm"
 
     def prepare(self, columns: Mapping[str, Sequence[Any]], numbers: Sequence[int]) -> list[Item]:
         """Return token ids and labels of each row."""
@@ -137,12 +145,8 @@ class CausalLMEncoder(Encoder):
             "labels": np.asarray([IGNORED] * start + row[start:], dtype=np.int32),
         }
 
-    def assemble(self, items: Sequence[Item], label_ids: Sequence[int] | None = None) -> dict[str, Tensor]:
-        """Return the padded tensors of one set; padded labels are -100."""
-        return {**self.tokens.inputs(items), "labels": pad_right([item["labels"] for item in items], IGNORED)}
 
-
-class Seq2SeqLMEncoder(Encoder):
+class Seq2SeqLMEncoder(_GenerationEncoder):
     """Source and target texts: `input_ids`, `attention_mask` `[S, L]` and `labels` `[S, L']` with -100 on padding.
 
     Args:
@@ -153,25 +157,6 @@ class Seq2SeqLMEncoder(Encoder):
     """
 
     task_type: ClassVar[str] = "seq2seq-lm"
-
-    def __init__(self, input_column: str, target_column: str, processing_class: Any, max_length: int | None = None):
-        super().__init__(input_column, target_column)
-        self.tokens = Tokens(processing_class, max_length)
-        self.pad_token_id = self.tokens.pad_token_id
-
-    def options(self) -> dict[str, Any]:
-        """Return the stored options."""
-        return {"max_length": self.tokens.max_length}
-
-    @property
-    def processing_class(self) -> Any:
-        """The tokenizer."""
-        return self.tokens.tokenizer
-
-    @property
-    def text_columns(self) -> list[str]:
-        """The columns that must hold text."""
-        return [self.input_column, self.target_column]
 
     def prepare(self, columns: Mapping[str, Sequence[Any]], numbers: Sequence[int]) -> list[Item]:
         """Return token ids and label ids of each row."""
@@ -186,10 +171,6 @@ class Seq2SeqLMEncoder(Encoder):
             {"input_ids": self.tokens.row(r), "labels": np.asarray(t, dtype=np.int32)}
             for r, t in zip(rows, targets, strict=True)
         ]
-
-    def assemble(self, items: Sequence[Item], label_ids: Sequence[int] | None = None) -> dict[str, Tensor]:
-        """Return the padded tensors of one set; padded labels are -100."""
-        return {**self.tokens.inputs(items), "labels": pad_right([item["labels"] for item in items], IGNORED)}
 
 
 def _join(prompt: str, target: str) -> str:
