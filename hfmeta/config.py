@@ -17,10 +17,16 @@ class MetaConfig(TrainingArguments):
 
     Args (besides those of transformers.TrainingArguments):
         rule_learning_rate: outer rate of what the rule and the init learn (None: `learning_rate`).
+        start_weight: weight of the values that training started from in the average that `train` leaves, in [0, 1); see
+            `hfmeta.averaging`. Evaluations and the choice of the best checkpoint before that are of the values as they are learned.
     """
 
     rule_learning_rate: float | None = field(
         default=None, metadata={"help": "Outer rate of learned inner rates and inits; None: learning_rate."}
+    )
+    start_weight: float = field(
+        default=0.0,
+        metadata={"help": "Weight of the start in the average with what was learned, which training leaves; 0: none."},
     )
     remove_unused_columns: bool = field(
         default=False,

@@ -20,6 +20,7 @@ from torch.utils.data import Dataset, Sampler
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from hfmeta.algorithms import Algorithm, Cmaml, Hsml, LstmMetaLearner, Maml
+from hfmeta.averaging import StartAverage
 from hfmeta.config import MetaConfig
 from hfmeta.episodes import Encoder, EpisodeDataset, EpisodeSampler, collate_episodes
 from hfmeta.finite import FiniteSteps
@@ -27,7 +28,7 @@ from hfmeta.inner.errors import HfmetaError
 from hfmeta.learner import MetaLearner, check_clusters
 from hfmeta.learner.checks import check_ways
 from hfmeta.learner.gates import GateMeter
-from hfmeta.metrics import adaptation_gain, mean_ci95
+from hfmeta.metrics.evaluation import task_metrics
 from hfmeta.models import task_type_of
 from hfmeta.phases import Phases
 from hfmeta.publishing import check_run, load_weights_into, push_run, sealing, whole_checkpoint
@@ -87,7 +88,7 @@ class MetaTrainer(Trainer):
             _settle(datasets, learner.task_type)
         if learner.processing_class is None and learner.encoder is not None:
             learner.processing_class = learner.encoder.processing_class
-        finite = FiniteSteps(learner)
+        finite, self.start = FiniteSteps(learner), StartAverage(learner, getattr(args, "start_weight", 0.0))
         collate = next((d.collate for d in datasets if hasattr(d, "collate")), collate_episodes)
         super().__init__(
             model=learner,
@@ -102,6 +103,10 @@ class MetaTrainer(Trainer):
         )
         self.learner, self.finite = learner, finite
         self.gates = GateMeter(learner.rule)
+        if self.start.weight and (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+            raise HfmetaError(
+                "start_weight averages whole tensors, and here each process has shards of them; leave it 0."
+            )
         if learner.private is not None:
             self.add_callback(Phases(self))
         _say_what_runs(learner, self.args)
@@ -180,8 +185,13 @@ class MetaTrainer(Trainer):
     # ---- files --------------------------------------------------------------------------------------------------------
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
-        """As the Trainer's; checkpoints that are damaged or half-written are named and passed over, or refused."""
-        return super().train(whole_checkpoint(resume_from_checkpoint, str(self.args.output_dir)), *args, **kwargs)
+        """As the Trainer's; checkpoints that are damaged or half-written are named and passed over, or refused.
+
+        With `start_weight` the learner has the average in the end, whichever checkpoint the run went on from.
+        """
+        found = super().train(whole_checkpoint(resume_from_checkpoint, str(self.args.output_dir)), *args, **kwargs)
+        self.start.take()
+        return found
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """As the Trainer's; what was saved at the end is opened again and compared on one episode."""
@@ -268,30 +278,6 @@ def _answers(labels: Tensor) -> dict[str, Tensor]:
     if labels.dim() == 3 and not labels.is_floating_point():
         return {"target_tokens": (labels != -100).flatten(1).sum(1)}
     return {"labels": labels}
-
-
-def task_metrics(prediction: EvalPrediction) -> dict[str, float]:
-    """Means over tasks with 95 % intervals: after the last inner step, before the first, and the gain.
-
-    Tasks whose score is not finite are counted as `nonfinite_tasks` and left out of the means.
-    """
-    scores: Any = prediction.predictions
-    found: dict[str, float] = {}
-    for name, label in (("accuracy", "accuracy"), ("loss", "query_loss")):
-        if name not in scores:
-            continue
-        curve = np.asarray(scores[name], dtype=np.float64)
-        finite = np.isfinite(curve).all(1)
-        found["tasks"], found["nonfinite_tasks"] = float(len(curve)), float((~finite).sum())
-        if not finite.any():
-            continue
-        before, after = curve[finite, 0], curve[finite, -1]
-        found[label], found[f"{label}_ci95"] = mean_ci95(after)
-        found[f"{label}_before"], _ = mean_ci95(before)
-        found[f"{label}_gain"], found[f"{label}_gain_ci95"] = mean_ci95(
-            adaptation_gain(before.tolist(), after.tolist())
-        )
-    return found
 
 
 def _learner(model: Any, algorithm: Algorithm | None, processing_class: Any, datasets: list[Any]) -> MetaLearner:

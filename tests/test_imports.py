@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "responses": {"inner", "episodes", "learner", "metrics"},
     "phases": {"inner", "adapters", "episodes", "learner"},
     "finite": {"inner", "learner"},
+    "averaging": {"inner", "learner"},
     "trainer": {
         "inner",
         "models",
@@ -44,6 +45,7 @@ MAY_IMPORT = {
         "config",
         "phases",
         "finite",
+        "averaging",
     },
     "baselines": {"inner", "models", "adapters", "algorithms", "episodes", "metrics", "learner"},
     "reinforcement": {"inner"},

@@ -15,7 +15,7 @@ from tiny_recipes import save_tiny_bert, save_tiny_t5, write_intents, write_omni
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
-COUNT = 81
+COUNT = 82
 NAMES = [str(path.relative_to(ROOT)) for path in RECIPES]
 
 

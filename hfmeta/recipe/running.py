@@ -235,6 +235,7 @@ def _take_finished(trainer: MetaTrainer, checkpoint: Path) -> bool:
     load_weights_into(trainer.learner, Path(best) if best and Path(best).is_dir() else checkpoint)
     trainer.state = state
     trainer.finite.restore(state, trainer.args)
+    trainer.start.take()
     return True
 
 

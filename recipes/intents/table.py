@@ -5,7 +5,7 @@
 reads runs of the recipes beside this file, `<recipe>_split<NN>/` as `hfmeta train` writes them, for five shots of the prototypical
 recipes `prototypical_<corpus>_5shot_split<NN>.json` as `hfmeta evaluate ... data.k_shot=5 --json` writes them, and
 `fine_tuning_<corpus>_<k>shot_split<NN>.json` as `fine_tuning.py` does; it copies their results and writes `table.json` and `table.md`.
-A column (or its row of fine-tuning) of which the folder has no run at all stays as the table has it.
+A column of which the folder has no run at all stays as the table has it; so do its rows of fine-tuning and of averaged encoders alone.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ METHODS = {
     "prototypical": "prototypical training, no inner step",
     "means": "MAML, class means alone (before its inner steps)",
     "maml": "MAML",
+    "maml_averaged": "MAML, encoder averaged with the pretrained one",
 }
 REFERENCE, TUNED = "frozen_ncm", "fine_tuning"
+ALONE = (TUNED, "maml_averaged")
+"""Rows made of runs of their own, which need not be there when the others are read."""
 
 
 def main(source: Path, target: Path) -> None:
@@ -44,13 +47,19 @@ def main(source: Path, target: Path) -> None:
     for corpus in CORPORA:
         for shots in SHOTS:
             column = f"{corpus}_{shots}shot"
-            if column in known and not any(source.glob(f"[mp]*_{column}_split*")):
+            runs = [path for recipe in ("maml", "prototypical") for path in source.glob(f"{recipe}_{column}_split*")]
+            if column in known and not runs:
                 table[column] = known[column]
             else:
                 table[column] = column_of_runs(source, target, corpus, shots)
-            tuned = fine_tuned(source, target, column) or table[column].get(TUNED) or known.get(column, {}).get(TUNED)
-            if tuned is not None:
-                table[column][TUNED] = tuned
+            for method in ALONE:
+                rows = (
+                    row_alone(source, target, method, column),
+                    table[column].get(method),
+                    known.get(column, {}).get(method),
+                )
+                if made := next((one for one in rows if one is not None), None):
+                    table[column][method] = made
     write_json(file, table)
     write_text(target / "table.md", markdown(table))
 
@@ -64,21 +73,21 @@ def column_of_runs(source: Path, target: Path, corpus: str, shots: int) -> dict[
     return {method: row(scores, method) for method in METHODS if scores[method]}
 
 
-def fine_tuned(source: Path, target: Path, column: str) -> dict[str, Any] | None:
-    """The row of fine-tuning of one column, from the files that `fine_tuning.py` wrote; None where there is none."""
-    scores: dict[str, dict[str, list[float]]] = {REFERENCE: {}, TUNED: {}}
+def row_alone(source: Path, target: Path, method: str, column: str) -> dict[str, Any] | None:
+    """One method in one column, from runs that bring their reference along; None where there is none."""
+    scores: dict[str, dict[str, list[float]]] = {REFERENCE: {}, method: {}}
     for split in SPLITS:
-        name = f"{TUNED}_{column}_split{split}.json"
-        if not (source / name).is_file():
+        name = f"{method}_{column}_split{split}"
+        if not (source / name).is_dir() and not (source / f"{name}.json").is_file():
             continue
-        results = json.loads((source / name).read_text(encoding="utf-8"))
+        tasks, hashed = read(source, target, name)
         run = json.loads((target / f"maml_{column}_split{split}.json").read_text(encoding="utf-8"))
-        if results["episodes"]["sha256"] != run["episodes"]["sha256"]:
+        if hashed != run["episodes"]["sha256"]:
             raise HfmetaError(f"{name} and the runs beside it were not tested on the same episodes.")
-        write_json(target / name, results)
-        for method, found in scores.items():
-            found[split] = results["per_task"]["baselines"][method]
-    return row(scores, TUNED) if scores[TUNED] else None
+        scores[REFERENCE][split] = tasks["baselines"][REFERENCE]
+        own = tasks["baselines"].get(method)
+        scores[method][split] = np.array(tasks["scores"]["accuracy"])[:, -1].tolist() if own is None else own
+    return row(scores, method) if scores[method] else None
 
 
 def split_scores(source: Path, target: Path, corpus: str, shots: int, split: str) -> dict[str, list[float]]:
@@ -103,7 +112,9 @@ def read(source: Path, target: Path, name: str) -> tuple[dict[str, Any], str]:
         tasks = json.loads((folder / "per_task.json").read_text(encoding="utf-8"))
     elif file.is_file():
         results = json.loads(file.read_text(encoding="utf-8"))
-        tasks = results.pop("per_task")
+        tasks = (
+            results["per_task"] if TUNED in name else results.pop("per_task")
+        )  # that row is made again split by split
     else:
         raise HfmetaError(f"there is no run {folder} and no result {file}: train or evaluate it first.")
     write_json(target / f"{name}.json", results)

@@ -40,7 +40,7 @@ def test_the_table(tmp_path):
 def write_tuned(root, column, splits, sha="a" * 64):
     """Results of `fine_tuning.py`: 0.7 where nearest class mean has 0.5."""
     root.mkdir(exist_ok=True)
-    tasks = {"baselines": {"frozen_ncm": [0.5, 0.5], "fine_tuning": [0.7, 0.7]}}
+    tasks = {"episodes": {"sha256": sha}, "baselines": {"frozen_ncm": [0.5, 0.5], "fine_tuning": [0.7, 0.7]}}
     for split in splits:
         content = {"episodes": {"sha256": sha}, "per_task": tasks}
         (root / f"fine_tuning_{column}_split{split}.json").write_text(json.dumps(content))
@@ -67,6 +67,31 @@ def test_fine_tuning_comes_from_its_own_files_and_other_columns_stay(tmp_path):
     assert json.loads((target / "table.json").read_text())["clinc150_1shot"]["fine_tuning"]["tasks"] == 5
     with pytest.raises(HfmetaError, match="not tested on the same episodes"):
         script("intents/table.py").main(write_tuned(tmp_path / "other", "banking77_5shot", ("02",), "b" * 64), target)
+
+
+def test_averaged_encoders_have_a_row_of_their_own_runs(tmp_path):
+    target, averaged = tmp_path / "results", tmp_path / "averaged"
+    runs = write_runs(tmp_path / "runs")
+    for file in runs.rglob("results.json"):
+        file.write_text(json.dumps({"command": "", "episodes": {"sha256": "a" * 64}}))
+    script("intents/table.py").main(runs, target)
+    before = json.loads((target / "table.json").read_text())
+    assert "maml_averaged" not in before["banking77_1shot"]
+    tasks = {"scores": {"accuracy": [[0.6, 0.8], [0.6, 0.9]]}, "baselines": {"frozen_ncm": [0.5, 0.6]}}
+    for split in ("01", "02"):
+        folder = averaged / f"maml_averaged_banking77_1shot_split{split}"
+        folder.mkdir(parents=True)
+        (folder / "results.json").write_text(json.dumps({"command": split}))
+        (folder / "per_task.json").write_text(json.dumps({**tasks, "episodes": {"sha256": "a" * 64}}))
+    script("intents/table.py").main(averaged, target)
+    after = json.loads((target / "table.json").read_text())
+    row = after["banking77_1shot"].pop("maml_averaged")
+    assert (row["mean"], row["tasks"]) == (pytest.approx(0.85), 4)
+    assert row["errors_removed"] == pytest.approx(1 - 0.15 / 0.45)
+    assert after == before, "and nothing else is touched"
+    assert json.loads((target / "maml_averaged_banking77_1shot_split02.json").read_text()) == {"command": "02"}
+    script("intents/table.py").main(runs, target)
+    assert json.loads((target / "table.json").read_text())["banking77_1shot"]["maml_averaged"] == row
 
 
 def test_fine_tuning_on_the_tasks_of_a_recipe(tmp_path):
