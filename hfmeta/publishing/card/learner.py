@@ -64,6 +64,7 @@ def learner_card(
         paper=paper.markdown if paper else None,
         gradient=_gradient(algorithm, runs[0].results if runs else None),
         base=_base_line(named, base),
+        start_weight=runs[0].start_weight if runs else 0.0,
         recipe=recipe,
         options=shown_options(algorithm["name"], package, _of_all(options, runs)),
         tables=[(summary(group), table(group)) for group in groups],

@@ -43,6 +43,12 @@ class Run:
         return found
 
     @property
+    def start_weight(self) -> float:
+        """Of the values that training started from, in the average that was kept."""
+        training = self.results.get("hyper_parameters", {}).get("training", {})
+        return float(training.get("start_weight") or 0.0)
+
+    @property
     def seed(self) -> int:
         """Of the run."""
         return int(self.results["seed"])

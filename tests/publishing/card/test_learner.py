@@ -68,6 +68,14 @@ def test_the_base_in_a_known_package_is_named_with_its_licence():
     assert "- Base model: sentence-transformers/all-MiniLM-L6-v2: apache-2.0." in text
 
 
+def test_an_average_with_the_start_is_told():
+    run = results()
+    told = "What was learned is averaged with the values that training started from, which have a weight of 0.25"
+    assert told not in learner_card(content(), run)
+    run["hyper_parameters"]["training"] = {"start_weight": 0.25}
+    assert f"- {told}\n- Recipe" in learner_card(content(info={"recipe": "recipes/intents/made_up.yaml"}), run)
+
+
 def test_results_stand_beside_their_baselines():
     text = learner_card(content("some/model"), results(), images=["gates.png", "adaptation_curve.png"])
     for fact in (
