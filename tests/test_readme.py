@@ -66,6 +66,17 @@ def test_the_intent_figures_are_those_of_the_committed_table() -> None:
     assert shown == {label: committed[label] for label in shown}
 
 
+def test_the_omniglot_figures_are_those_of_the_committed_table() -> None:
+    table = (ROOT / "recipes/omniglot/results/table.md").read_text(encoding="utf-8")
+    begin = README.index("| | 5-way 1-shot |")
+    section = README[begin : README.index("| papers:", begin)]
+    figures = re.findall(r"(\d+\.\d ± \d\.\d)\*{0,2}(?: \(([\d,]+))?", section)
+    assert len(figures) >= 10
+    assert sum(bool(steps) for _, steps in figures) >= 5
+    for figure, steps in figures:
+        assert any(figure in line and steps in line for line in table.splitlines()), f"{figure} ({steps}) is in no row"
+
+
 def test_every_recipe_the_readme_trains_parses(monkeypatch: pytest.MonkeyPatch) -> None:
     trained = re.findall(r"hfmeta train (\S+\.yaml)", README)
     assert len(trained) >= 2
