@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import Trainer
 
 from hfmeta import HfmetaError, MetaConfig
 from hfmeta.recipe import run_recipe
@@ -73,6 +74,18 @@ def test_pruned_structures_are_not_averaged(tmp_path):
     with pytest.raises(HfmetaError, match="start_weight=0.5 would move weights that Cmaml prunes to zero"):
         cmaml_runs.trainer(tmp_path, start_weight=0.5)
     assert cmaml_runs.trainer(tmp_path).start.start == {}
+
+
+def test_shards_are_not_averaged(tmp_path, monkeypatch):
+    made = Trainer.create_accelerator_and_postprocess
+
+    def sharded(self):
+        made(self)
+        self.is_fsdp_enabled = True
+
+    monkeypatch.setattr(Trainer, "create_accelerator_and_postprocess", sharded)
+    with pytest.raises(HfmetaError, match="start_weight averages whole tensors, and here each process has shards"):
+        runs.trainer(tmp_path, start_weight=0.5)
 
 
 def test_nothing_is_kept_where_nothing_is_averaged(tmp_path):
