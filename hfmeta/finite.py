@@ -45,8 +45,7 @@ class FiniteSteps(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Go on counting where the checkpoint stopped."""
-        if state.global_step:
-            self.restore(state, args)
+        self.restore(state, args)
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -89,7 +88,7 @@ class FiniteSteps(TrainerCallback):
         _states_of_callbacks(state)[KEPT] = self.counts()
 
     def restore(self, state: TrainerState, args: TrainingArguments) -> None:
-        """Take the counts of a state; those of tasks are the main process's from here on, and add up to the same."""
+        """Take the counts of a state that has any; those of tasks are the main process's from here on, and add up to the same."""
         if (kept := _states_of_callbacks(state).get(KEPT)) is not None:
             self.learner.skipped = kept["skipped_tasks"] if args.process_index == 0 else 0
             self.skipped_steps = kept["skipped_steps"]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from hfmeta.baselines.features import device_of, frozen_features, moved
 from hfmeta.inner.errors import HfmetaError
 from hfmeta.inner.evaluators import passes_of_like_length, rows_trimmed
+from hfmeta.inner.evaluators.lengths import ROWS_PER_PASS
 from hfmeta.inner.evaluators.looped import loss_and_logits
 from hfmeta.inner.losses import task_losses
 from hfmeta.metrics.likelihood import evaluation_mode
@@ -129,14 +130,10 @@ class _Trial:
 
         Whole where the shares do not add up to the loss of the set: a loss with weights of classes is no mean over rows.
         """
-        whole = [(self.support, 1.0)]
-        if self.kind != "classification" or mixes_rows(self.module):
+        rows, passes = len(self.support["labels"]), self._passes(self.support, TUNED_ROWS)
+        whole, parts = [(self.support, 1.0)], [(one, len(one["labels"]) / rows) for one in passes]
+        if len(parts) == 1:
             return whole
-        passes = passes_of_like_length(self.support, TUNED_ROWS)
-        if passes is None:
-            return whole
-        rows = len(self.support["labels"])
-        parts = [(rows_trimmed(self.support, one), len(one) / rows) for one in passes]
         with torch.no_grad():
             expected = self.loss(self.support)
             found = torch.stack([self.loss(one) * share for one, share in parts]).sum()
@@ -149,10 +146,15 @@ class _Trial:
         """
         if self.kind != "classification":
             return loss_and_logits(self.module(**rows))[0].double()
-        passes = None if mixes_rows(self.module) else passes_of_like_length(rows)
-        sets = [rows] if passes is None else [rows_trimmed(rows, one) for one in passes]
+        sets = self._passes(rows, ROWS_PER_PASS)
         logits, labels = torch.cat([self._logits(one) for one in sets]), torch.cat([one["labels"] for one in sets])
         return task_accuracy(logits[None], labels[None])[0]
+
+    def _passes(self, rows: dict[str, Tensor], most: int) -> list[dict[str, Tensor]]:
+        """Rows with class labels, as many as `most` of like length at a time; others, and rows that depend on each other, at once."""
+        separable = self.kind == "classification" and not mixes_rows(self.module)
+        passes = passes_of_like_length(rows, most) if separable else None
+        return [rows] if passes is None else [rows_trimmed(rows, one) for one in passes]
 
     def _logits(self, rows: dict[str, Tensor]) -> Tensor:
         logits = loss_and_logits(self.module(**rows))[1]

@@ -53,12 +53,8 @@ def main(source: Path, target: Path) -> None:
             else:
                 table[column] = column_of_runs(source, target, corpus, shots)
             for method in ALONE:
-                rows = (
-                    row_alone(source, target, method, column),
-                    table[column].get(method),
-                    known.get(column, {}).get(method),
-                )
-                if made := next((one for one in rows if one is not None), None):
+                made = row_alone(source, target, method, column) or table[column].get(method)
+                if made := made or known.get(column, {}).get(method):
                     table[column][method] = made
     write_json(file, table)
     write_text(target / "table.md", markdown(table))
@@ -112,9 +108,9 @@ def read(source: Path, target: Path, name: str) -> tuple[dict[str, Any], str]:
         tasks = json.loads((folder / "per_task.json").read_text(encoding="utf-8"))
     elif file.is_file():
         results = json.loads(file.read_text(encoding="utf-8"))
-        tasks = (
-            results["per_task"] if TUNED in name else results.pop("per_task")
-        )  # that row is made again split by split
+        tasks = results["per_task"]
+        if TUNED not in name:  # whose row is made again as splits come in
+            del results["per_task"]
     else:
         raise HfmetaError(f"there is no run {folder} and no result {file}: train or evaluate it first.")
     write_json(target / f"{name}.json", results)
