@@ -41,10 +41,11 @@ def test_a_link_to_another_folder_in_the_place_of_the_base(folder, published):
 
 @plain
 def test_links_inside_a_folder_and_links_to_it_are_fine(folder, tmp_path):
+    plain_files = MetaLearner.from_pretrained(folder)
     shutil.move(folder / "model.safetensors", folder / "weights")
     (folder / "model.safetensors").symlink_to("weights")
     (tmp_path / "link").symlink_to(folder)
-    MetaLearner.from_pretrained(tmp_path / "link")
+    assert same_adaptation(MetaLearner.from_pretrained(tmp_path / "link"), plain_files, TEXT)
 
 
 @plain

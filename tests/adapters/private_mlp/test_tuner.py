@@ -230,4 +230,6 @@ def test_no_warning_on_the_common_ways():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message=".is_gradient_checkpointing. is deprecated")
-        add(private(tiny_gpt2(), adapter="anna"), "ben")
+        model = private(tiny_gpt2(), adapter="anna")
+        add(model, "ben")
+    assert set(model.peft_config) == {"anna", "ben"}

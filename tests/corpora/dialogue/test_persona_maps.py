@@ -118,8 +118,10 @@ def test_broken_pickles(tmp_path: Path, data: bytes) -> None:
 def test_any_changed_byte_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, place: int, value: int) -> None:
     data = bytearray(pickle.dumps({np.int32(user): found for user, found in PLAIN.items()}, 4))
     data[place % len(data)] = value
-    with contextlib.suppress(EpisodeError):  # anything else is a failure
-        read_persona_map(store(tmp_path_factory.getbasetemp(), bytes(data)))
+    with contextlib.suppress(EpisodeError):  # any other error is a failure
+        found = read_persona_map(store(tmp_path_factory.getbasetemp(), bytes(data)))
+        assert all(isinstance(user, str) and descriptions for user, descriptions in found.items())
+        assert all(isinstance(text, str) for several in found.values() for one in several for text in one)
 
 
 def test_other_files_and_shapes(tmp_path: Path) -> None:
