@@ -7,6 +7,7 @@ import json
 import pytest
 
 from hfmeta.inner.errors import HfmetaError
+from hfmeta.recipe import run_recipe
 from recipes.scripts import RECIPES, script
 from tiny_recipes import save_tiny_bert, write_intents
 
@@ -107,6 +108,22 @@ def test_fine_tuning_on_the_tasks_of_a_recipe(tmp_path):
     assert len(found["per_task"]["baselines"]["frozen_ncm"]) == 3
     assert found["command"].endswith("tasks=2")
     assert 0 <= found["baselines"]["fine_tuning"]["mean"] <= 1
+
+
+def test_weights_of_the_start_are_compared_on_validation_classes(tmp_path):
+    write_intents(tmp_path / "data", classes=14, each=12)
+    save_tiny_bert(tmp_path / "bert")
+    words = [f"model.name={tmp_path / 'bert'}", f"data.root={tmp_path / 'data'}", "data.test_query=2", "data.query=1"]
+    words += ["data.train_n_way=5", "data.test_tasks=2", "data.valid_tasks=3", "data.split=01"]
+    recipe = str(RECIPES / "intents" / "maml_banking77_1shot.yaml")
+    short = ["training.max_steps=2", "training.learning_rate=0.01", "training.warmup_steps=0", "baselines=[]"]
+    run_recipe(recipe, [*words, *short, f"training.output_dir={tmp_path / 'run'}"])
+    path = script("intents/choose_start_weight.py").main(recipe, tmp_path / "run", tmp_path / "out", words)
+    assert path.name == "start_weight_banking77_split01.json"
+    found = json.loads(path.read_text())
+    assert found["validation_episodes"]["count"] == 3
+    assert list(found["start_weight"]) == ["0.6", "0.4", "0.2", "0.0"]
+    assert all(0 <= entry["mean"] <= 1 for entry in (found["pretrained"], *found["start_weight"].values()))
 
 
 def test_other_episodes_and_missing_runs_are_refused(tmp_path):
